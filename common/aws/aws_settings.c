@@ -84,6 +84,7 @@ static int settings_take_endpoints(struct aws_settings *s, const struct aws_file
     struct endpoint_setting s3 = endpoint_find(f, "AWS_ENDPOINT_URL_S3", AWS_S3_ENDPOINT_URL);
     struct endpoint_setting sts = endpoint_find(f, "AWS_ENDPOINT_URL_STS", AWS_STS_ENDPOINT_URL);
     s->endpoint_from = s3.from;
+    s->sts_endpoint_from = sts.from;
     if (profile_value(f, AWS_S3_ENDPOINT_URL) && !s3.value)
         settings_set_problem(
             s->endpoint_problem, s,
@@ -141,8 +142,13 @@ static int settings_read_files(struct aws_files *f, struct aws_settings *s) {
 static int settings_take_texts(struct aws_settings *s, const struct aws_files *f) {
     const char *bundle = aws_environment("AWS_CA_BUNDLE");
     const char *calculation = aws_environment("AWS_REQUEST_CHECKSUM_CALCULATION");
+    const char *regional = aws_environment("AWS_STS_REGIONAL_ENDPOINTS");
+    s->sts_regional_from = regional ? "AWS_STS_REGIONAL_ENDPOINTS" : "sts_regional_endpoints of the profile";
     s->ca_bundle_from = bundle ? "AWS_CA_BUNDLE" : "ca_bundle of the profile";
     int err = settings_copy(&s->ca_bundle, bundle ? bundle : profile_value(f, AWS_CA_FILE));
+    if (!err)
+        err = settings_copy(&s->sts_regional_endpoints,
+                            regional ? regional : profile_value(f, AWS_STS_REGIONAL_ENDPOINTS));
     if (err)
         return err;
     if (!calculation)
@@ -175,6 +181,7 @@ void aws_settings_release(struct aws_settings *s) {
     free(s->profile);
     free(s->endpoint_url);
     free(s->sts_endpoint_url);
+    free(s->sts_regional_endpoints);
     free(s->region);
     free(s->ca_bundle);
     free(s->addressing_style);

@@ -11,10 +11,13 @@
 #include <stdbool.h>
 
 struct aws_settings {
-    char *profile;      /* its name; never NULL after aws_settings_read */
-    bool profile_named; /* by option or environment: a missing profile is an error */
-    char *endpoint_url; /* AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, `services` section, profile; NULL: none */
-    char *sts_endpoint_url;
+    char *profile;          /* its name; never NULL after aws_settings_read */
+    bool profile_named;     /* by option or environment: a missing profile is an error */
+    char *endpoint_url;     /* AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, `services` section, profile; NULL: none */
+    char *sts_endpoint_url; /* AWS_ENDPOINT_URL_STS, then as endpoint_url; NULL: none */
+    const char *sts_endpoint_from;
+    char *sts_regional_endpoints; /* AWS_STS_REGIONAL_ENDPOINTS, profile; NULL: none */
+    const char *sts_regional_from;
     const char *endpoint_from; /* the origin of endpoint_url, for messages */
     char *region;              /* AWS_REGION, AWS_DEFAULT_REGION, profile; trimmed; NULL: none */
     const char *region_from;

@@ -159,10 +159,10 @@ static void check_uploads(struct slice body) {
     buf_release(&out);
 }
 
-static void check_sts(struct slice body) {
+static void check_sts(struct slice body, const char *action) {
     struct aws_fresh_keys keys = {0};
     struct aws_sts_error e;
-    if (aws_sts_keys_parse(body, &keys) == 0)
+    if (aws_sts_keys_parse(body, action, &keys) == 0)
         CHECK(keys.access_key[0] && keys.secret_key[0] && !strpbrk(keys.secret_key, "\n"));
     else
         CHECK(!keys.access_key && !keys.secret_key && !keys.session_token);
@@ -172,7 +172,8 @@ static void check_sts(struct slice body) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     struct slice body = slice_make(bytes, size);
-    check_sts(body);
+    check_sts(body, "AssumeRole");
+    check_sts(body, "AssumeRoleWithWebIdentity");
     check_error(body);
     check_created(body);
     check_completed(body);

@@ -188,7 +188,7 @@ def test_web_identity(box, store, src, sts_works):
     if sts_works:
         assert store.requests[-1].signed_for[0] == "ASIAWEB" and store.requests[-1].headers["x-amz-security-token"] == "web-token"
     else:
-        assert [line for line in done.stderr.splitlines() if "web identity answers with HTTP status 503" in line] != [] and store.requests == []
+        assert [line for line in done.stderr.splitlines() if "web identity needs STS, which answers with HTTP status 503" in line] != [] and store.requests == []
     assert "hunter2pw" not in done.stdout + done.stderr
 
 

@@ -96,6 +96,15 @@ class CephRgw(Server):
                      f"--secret-key={self.secret_key}")
         self.make_bucket("bucket")
 
+    def start_sts(self):
+        """Starts a second gateway, which also gives the keys of roles, and returns its URL. It refuses wrong keys in other words than the first one."""
+        url = f"http://{self.address}:{free_port()}"
+        self.start("sts", "radosgw", "-c", self.dir / "ceph.conf", "-n", "client.rgw", "-f", "--admin-socket", self.dir / "run" / "sts.asok",
+                   "--log-file", self.dir / "log" / "sts.log", "--rgw-frontends", f"beast endpoint={url.removeprefix('http://')}",
+                   "--rgw-s3-auth-use-sts", "true", "--rgw-sts-key", "0123456789abcdef")
+        wait_for(lambda: self.answers(url), 90, "the gateway for roles answers", 0.1)
+        return url
+
     def ceph(self, c, *args):
         self.alive()
         return self.command("ceph", *c, "--connect-timeout", "3", *args, check=False)

@@ -338,6 +338,7 @@ foreach(call http_wait clock_ms clock_ns endpoint_send endpoint_events endpoint_
 endforeach()
 
 set(folder uploader/aws)
+unit_test(aws_assume_role uploader_core)
 unit_test(aws_credentials uploader_core)
 unit_test(aws_imds uploader_core)
 unit_test(aws_process uploader_core)
@@ -346,10 +347,12 @@ foreach(call clock_ms poll pipe2 waitpid)
 endforeach()
 unit_test(aws_replies uploader_core)
 unit_test(aws_requests uploader_core)
-foreach(call http_start http_cancel http_wait clock_ms clock_real_us)
-    target_link_options(aws_requests_test PRIVATE "LINKER:--wrap=${call}")
-endforeach()
 unit_test(aws_source uploader_core)
+foreach(call http_start http_cancel http_wait clock_ms clock_real_us) # support/aws_net.h
+    foreach(test aws_assume_role aws_requests)
+        target_link_options(${test}_test PRIVATE "LINKER:--wrap=${call}")
+    endforeach()
+endforeach()
 
 set(folder uploader/doctor)
 unit_test(examine_judge uploader_core)

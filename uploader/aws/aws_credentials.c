@@ -5,7 +5,7 @@
 #include "pure/text.h"
 #include "system/clock.h"
 #include "system/log.h"
-#include "uploader/aws/aws_source.h"
+#include "uploader/aws/aws_profile_source.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,31 +15,33 @@
 #define STALE_MS 30000       /* then requests are sent again, also with the old keys */
 #define FETCH_PAUSE_MS 10000 /* between two fetches while the keys are usable */
 
+#define WHY_SIZE 520 /* a chain of roles names each of them */
+
 #define IMDS_PAUSE_MS 60000 /* between two requests to an instance metadata service that does not answer */
 
 enum key_origin { ORIGIN_NONE, ORIGIN_ENVIRONMENT, ORIGIN_FILE, ORIGIN_FETCHED };
 
 struct aws_credentials {
     char *profile;          /* its name */
+    char *region;           /* --region; NULL: none */
     bool profile_is_option; /* by --profile: keys of the environment are ignored */
     bool profile_is_named;  /* by --profile or the environment: a missing profile is an error */
     enum key_origin origin;
     enum aws_file file;         /* ORIGIN_FILE */
     struct aws_fresh_keys keys; /* of any origin */
     uint64_t generation;        /* of keys */
-    struct http *http;          /* NULL in tests: no HTTP requests */
+    struct http *http;
     struct aws_source *fetcher; /* ORIGIN_FETCHED */
     bool fetching;              /* it has a fetch in progress */
     bool is_last_resort;        /* it is the instance metadata service, the last possible source */
-    char fetcher_name[160];     /* for messages */
     uint64_t stale_until_ms;    /* the store reported the keys of the file as expired: they are not used until then */
     /* Times (clock_ms), 0: never. */
     uint64_t looked_up_ms; /* the files were read */
     uint64_t fetch_ms;     /* a fetch was started */
     uint64_t imds_ms;      /* the instance metadata service did not answer */
     bool renewal_failure_logged;
-    char problem[640];
-    char fetch_problem[256];
+    char problem[768];
+    char fetch_problem[WHY_SIZE];
 };
 
 static int secret_replace(char **to, const char *value) {
@@ -57,16 +59,15 @@ static bool text_equals(const char *a, const char *b) {
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-static int credentials_set_keys(struct aws_credentials *c, enum key_origin origin, const char *access_key,
-                                const char *secret_key, const char *session_token) {
-    if (!text_equals(c->keys.access_key, access_key) || !text_equals(c->keys.secret_key, secret_key) ||
-        !text_equals(c->keys.session_token, session_token))
+static int credentials_set_keys(struct aws_credentials *c, enum key_origin origin, struct aws_keys keys) {
+    if (!text_equals(c->keys.access_key, keys.access_key) || !text_equals(c->keys.secret_key, keys.secret_key) ||
+        !text_equals(c->keys.session_token, keys.session_token))
         c->generation++;
-    int err = secret_replace(&c->keys.access_key, access_key);
+    int err = secret_replace(&c->keys.access_key, keys.access_key);
     if (!err)
-        err = secret_replace(&c->keys.secret_key, secret_key);
+        err = secret_replace(&c->keys.secret_key, keys.secret_key);
     if (!err)
-        err = secret_replace(&c->keys.session_token, session_token);
+        err = secret_replace(&c->keys.session_token, keys.session_token);
     c->keys.expires_us = 0;
     c->origin = err ? ORIGIN_NONE : origin;
     return err;
@@ -105,15 +106,11 @@ static void credentials_set_not_found(struct aws_credentials *c) {
 
 /* True: the environment decides, with keys or with a problem. */
 static bool credentials_from_environment(struct aws_credentials *c, int *err) {
-    const char *access_key = aws_environment("AWS_ACCESS_KEY_ID");
-    const char *secret_key = aws_environment("AWS_SECRET_ACCESS_KEY");
-    const char *token = aws_environment("AWS_SECURITY_TOKEN"); /* the older name has precedence, as in botocore */
-    if (!token)
-        token = aws_environment("AWS_SESSION_TOKEN");
-    if (!access_key || c->profile_is_option)
+    struct aws_keys keys = aws_environment_keys();
+    if (!keys.access_key || c->profile_is_option)
         return false;
-    if (secret_key)
-        *err = credentials_set_keys(c, ORIGIN_ENVIRONMENT, access_key, secret_key, token);
+    if (keys.secret_key)
+        *err = credentials_set_keys(c, ORIGIN_ENVIRONMENT, keys);
     else
         snprintf(c->problem, sizeof c->problem,
                  "AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not; set both or none");
@@ -123,12 +120,12 @@ static bool credentials_from_environment(struct aws_credentials *c, int *err) {
 /* True: the profile has keys, or an access key without a secret. */
 static bool credentials_from_profile(struct aws_credentials *c, enum aws_file file, const struct aws_profile *p,
                                      int *err) {
-    if (!p->value[AWS_ACCESS_KEY])
+    struct aws_keys keys = aws_profile_keys(p);
+    if (!keys.access_key)
         return false;
     c->file = file;
-    const char *token = p->value[AWS_SECURITY_TOKEN] ? p->value[AWS_SECURITY_TOKEN] : p->value[AWS_SESSION_TOKEN];
-    if (p->value[AWS_SECRET_KEY])
-        *err = credentials_set_keys(c, ORIGIN_FILE, p->value[AWS_ACCESS_KEY], p->value[AWS_SECRET_KEY], token);
+    if (keys.secret_key)
+        *err = credentials_set_keys(c, ORIGIN_FILE, keys);
     else
         credentials_set_profile_problem(c, "has aws_access_key_id but no aws_secret_access_key");
     return true;
@@ -136,10 +133,8 @@ static bool credentials_from_profile(struct aws_credentials *c, enum aws_file fi
 
 /* --- sources that are fetched --- */
 
-static int credentials_set_fetcher(struct aws_credentials *c, struct aws_source *fetcher, const char *of_profile) {
-    struct buf name = BUF_INIT;
-    if (c->fetcher)
-        c->fetcher->ops->destroy(c->fetcher);
+static void credentials_set_fetcher(struct aws_credentials *c, struct aws_source *fetcher) {
+    aws_source_destroy(c->fetcher);
     c->fetcher = fetcher;
     c->fetching = c->is_last_resort = false;
     c->fetch_ms = 0;
@@ -147,104 +142,63 @@ static int credentials_set_fetcher(struct aws_credentials *c, struct aws_source 
     aws_fresh_keys_release(&c->keys); /* of the previous source */
     c->generation++;
     c->origin = ORIGIN_FETCHED;
-    int err = of_profile ? text_add_printable(&name, slice_of(of_profile)) : 0;
-    snprintf(c->fetcher_name, sizeof c->fetcher_name, "%s%s%.100s", fetcher->ops->name, name.data ? " of profile " : "",
-             name.data ? name.data : "");
-    buf_release(&name);
-    return err;
 }
 
-static int credentials_set_web_identity(struct aws_credentials *c, const char *token_file, const char *role_arn,
-                                        const char *session_name) {
-    struct aws_settings aws;
+/* The result of a constructor. True: it decides, with a source, a problem or an error. */
+static bool credentials_take_source(struct aws_credentials *c, int err, struct aws_source *source) {
+    if (!err && source)
+        credentials_set_fetcher(c, source);
+    return err || source || c->problem[0];
+}
+
+/* The sources before and after keys in ~/.aws/credentials. */
+static bool credentials_from_sources(struct aws_credentials *c, int *err) {
+    struct aws_program p = {c->http, c->profile_is_option ? c->profile : NULL, c->region, c->problem,
+                            sizeof c->problem};
     struct aws_source *source;
-    int err = aws_settings_read(&aws, c->profile_is_option ? c->profile : NULL);
-    if (err)
-        return err;
-    struct aws_web_identity w = {token_file, role_arn, session_name, aws.sts_endpoint_url, aws.region};
-    err = aws_web_identity_new(&source, c->http, &w);
-    aws_settings_release(&aws);
-    return err ? err : credentials_set_fetcher(c, source, NULL);
+    *err = aws_profile_role_new(&source, &p, c->profile);
+    if (credentials_take_source(c, *err, source))
+        return true;
+    *err = c->profile_is_option ? 0 : aws_environment_token_new(&source, &p);
+    if (credentials_take_source(c, *err, source))
+        return true;
+    *err = aws_profile_token_new(&source, &p, c->profile);
+    return credentials_take_source(c, *err, source);
 }
 
-/* True: web identity is configured; *err is then the result. */
-static bool credentials_from_web_identity(struct aws_credentials *c, const char *token_file, const char *role_arn,
-                                          const char *session_name, int *err) {
-    if (!token_file || !c->http)
-        return false;
-    *err = credentials_set_web_identity(c, token_file, role_arn, session_name);
-    return true;
-}
-
-static bool credentials_from_environment_token(struct aws_credentials *c, int *err) {
-    const char *token_file = aws_environment("AWS_WEB_IDENTITY_TOKEN_FILE"), *role = aws_environment("AWS_ROLE_ARN");
-    if (c->profile_is_option || !token_file)
-        return false;
-    if (role)
-        return credentials_from_web_identity(c, token_file, role, aws_environment("AWS_ROLE_SESSION_NAME"), err);
-    snprintf(c->problem, sizeof c->problem,
-             "AWS_WEB_IDENTITY_TOKEN_FILE is set but AWS_ROLE_ARN is not; set both or none");
-    return true;
-}
-
-/* Settings that botocore would use before keys of the profile. They give other rights than the
- * keys, so the keys do not replace them silently. The problem, or NULL. */
-static const char *profile_unsupported_reason(const struct aws_profile *config, const struct aws_profile *credentials) {
-    static const struct {
-        enum aws_key key;
-        const char *text;
-    } reasons[] = {
-        {AWS_WEB_IDENTITY, "has web_identity_token_file but no role_arn; set both or none"},
-        {AWS_ROLE_ARN, "assumes a role (role_arn), which chunklift does not do; use credential_process"},
-        {AWS_SSO_SESSION, "uses SSO, which chunklift does not do; use credential_process"},
-        {AWS_SSO_START_URL, "uses SSO, which chunklift does not do; use credential_process"},
-    };
-    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
-        if (aws_profiles_value(config, credentials, reasons[i].key))
-            return reasons[i].text;
-    return NULL;
+static bool credentials_from_process(struct aws_credentials *c, int *err) {
+    struct aws_program p = {.problem = c->problem, .problem_size = sizeof c->problem};
+    struct aws_source *source;
+    *err = aws_profile_process_new(&source, &p, c->profile);
+    return credentials_take_source(c, *err, source);
 }
 
 /* The last sources: container agent and instance metadata. */
 static int credentials_from_host(struct aws_credentials *c) {
     struct aws_source *source;
+    bool container = aws_container_is_configured();
     bool imds_paused = c->imds_ms && clock_ms() - c->imds_ms < IMDS_PAUSE_MS;
-    if (c->http && aws_container_is_configured()) {
-        int err = aws_container_new(&source, c->http);
-        return err ? err : credentials_set_fetcher(c, source, NULL);
-    }
-    if (!c->http || !aws_imds_is_enabled() || imds_paused) {
+    if (!container && (!aws_imds_is_enabled() || imds_paused)) {
         credentials_set_not_found(c);
         return 0;
     }
-    int err = aws_imds_new(&source, c->http);
-    if (!err)
-        err = credentials_set_fetcher(c, source, NULL);
-    c->is_last_resort = true;
-    return err;
+    int err = container ? aws_container_new(&source, c->http) : aws_imds_new(&source, c->http);
+    if (err)
+        return err;
+    credentials_set_fetcher(c, source);
+    c->is_last_resort = !container;
+    return 0;
 }
 
+/* As botocore orders them: a role, web identity and SSO precede keys of the same profile. They give
+ * other rights than the keys, so the keys do not replace them when they fail. */
 static int credentials_from_files(struct aws_credentials *c, const struct aws_profile *config,
                                   const struct aws_profile *credentials) {
-    const char *role = aws_profiles_value(config, credentials, AWS_ROLE_ARN);
-    const char *command = aws_profiles_value(config, credentials, AWS_CREDENTIAL_PROCESS);
-    struct aws_source *source;
     int err = 0;
-    if (role && credentials_from_web_identity(c, aws_profiles_value(config, credentials, AWS_WEB_IDENTITY), role,
-                                              aws_profiles_value(config, credentials, AWS_ROLE_SESSION_NAME), &err))
-        return err;
-    const char *refused = profile_unsupported_reason(config, credentials);
-    if (refused) {
-        credentials_set_profile_problem(c, refused);
-        return 0;
-    }
-    if (credentials_from_profile(c, AWS_FILE_CREDENTIALS, credentials, &err))
-        return err;
-    if (command) {
-        err = aws_process_source_new(&source, command);
-        return err ? err : credentials_set_fetcher(c, source, c->profile);
-    }
-    return credentials_from_profile(c, AWS_FILE_CONFIG, config, &err) ? err : credentials_from_host(c);
+    bool found = credentials_from_sources(c, &err) ||
+                 credentials_from_profile(c, AWS_FILE_CREDENTIALS, credentials, &err) ||
+                 credentials_from_process(c, &err) || credentials_from_profile(c, AWS_FILE_CONFIG, config, &err);
+    return found ? err : credentials_from_host(c);
 }
 
 /* Searches all sources again. The present keys stay only if they are found again. */
@@ -259,7 +213,7 @@ static int credentials_look_up(struct aws_credentials *c) {
     if (!err && c->profile_is_named && !config.found && !credentials.found)
         credentials_set_profile_problem(
             c, "is neither in ~/.aws/config nor in ~/.aws/credentials; name another --profile");
-    else if (!err && !credentials_from_environment(c, &err) && !credentials_from_environment_token(c, &err))
+    else if (!err && !credentials_from_environment(c, &err))
         err = credentials_from_files(c, &config, &credentials);
     aws_profile_release(&config);
     aws_profile_release(&credentials);
@@ -268,7 +222,7 @@ static int credentials_look_up(struct aws_credentials *c) {
 
 /* --- public --- */
 
-int aws_credentials_new(struct aws_credentials **out, const char *profile, struct http *http) {
+int aws_credentials_new(struct aws_credentials **out, const char *profile, const char *region, struct http *http) {
     struct aws_credentials *c = calloc(1, sizeof *c);
     *out = NULL;
     if (!c)
@@ -276,6 +230,8 @@ int aws_credentials_new(struct aws_credentials **out, const char *profile, struc
     c->http = http;
     c->profile_is_option = profile && *profile;
     int err = secret_replace(&c->profile, aws_profile_name(profile, &c->profile_is_named));
+    if (!err)
+        err = secret_replace(&c->region, region);
     if (!err)
         err = credentials_look_up(c);
     if (err)
@@ -288,10 +244,10 @@ void aws_credentials_destroy(struct aws_credentials **cp) {
     struct aws_credentials *c = *cp;
     if (!c)
         return;
-    if (c->fetcher)
-        c->fetcher->ops->destroy(c->fetcher);
+    aws_source_destroy(c->fetcher);
     aws_fresh_keys_release(&c->keys);
     free(c->profile);
+    free(c->region);
     free(c);
     *cp = NULL;
 }
@@ -305,21 +261,21 @@ static void credentials_fetch_failed(struct aws_credentials *c, const char *why)
     if (c->is_last_resort && !c->keys.access_key) { /* the files are read again soon, the service later */
         credentials_set_not_found(c);
         size_t len = strlen(c->problem);
-        snprintf(c->problem + len, sizeof c->problem - len, " (%s %.120s)", c->fetcher_name, why);
+        snprintf(c->problem + len, sizeof c->problem - len, " (%s %.120s)", aws_source_name(c->fetcher), why);
         c->origin = ORIGIN_NONE;
         c->imds_ms = c->looked_up_ms = clock_ms();
         return;
     }
-    snprintf(c->problem, sizeof c->problem, "no credentials: %s %s", c->fetcher_name, why);
+    snprintf(c->problem, sizeof c->problem, "no credentials: %s %s", aws_source_name(c->fetcher), why);
     int64_t left_s = c->keys.expires_us ? (c->keys.expires_us - clock_real_us()) / 1000000 : 0;
     if (credentials_are_usable(c, 0) && !c->renewal_failure_logged) /* else the problem is reported with a failed job */
-        log_warn("%s %s; the present keys are valid for %lld s", c->fetcher_name, why, (long long)left_s);
+        log_warn("%s %s; the present keys are valid for %lld s", aws_source_name(c->fetcher), why, (long long)left_s);
     c->renewal_failure_logged = true;
 }
 
 static void credentials_fetch(struct aws_credentials *c, int wait_ms) {
     struct aws_fresh_keys fresh;
-    char why[200] = "";
+    char why[WHY_SIZE] = "";
     bool recent = c->fetch_ms && clock_ms() - c->fetch_ms < FETCH_PAUSE_MS;
     if (!c->fetching && recent &&
         (c->fetch_problem[0] || credentials_are_usable(c, 0))) /* some sources return keys that expire soon */
@@ -383,12 +339,19 @@ const char *aws_credentials_problem(const struct aws_credentials *c) {
     return c->problem;
 }
 
+/* A role, and the sources behind it. */
+static void credentials_describe_fetcher(const struct aws_source *s, char *out, size_t size) {
+    size_t len = (size_t)snprintf(out, size, "from %s", aws_source_name(s));
+    for (s = s->from; s && len < size; s = s->from)
+        len += (size_t)snprintf(out + len, size - len, ", assumed with %s", aws_source_name(s));
+}
+
 static void credentials_describe_source(const struct aws_credentials *c, char *out, size_t size) {
     struct buf path = BUF_INIT, name = BUF_INIT;
     if (c->origin == ORIGIN_ENVIRONMENT)
         snprintf(out, size, "from the environment");
     else if (c->origin == ORIGIN_FETCHED)
-        snprintf(out, size, "from %s", c->fetcher_name);
+        credentials_describe_fetcher(c->fetcher, out, size);
     else {
         bool known = text_add_printable(&name, slice_of(c->profile)) == 0;
         aws_file_add_shown_path(&path, c->file);

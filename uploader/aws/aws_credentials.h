@@ -1,8 +1,9 @@
 /*
  * Credentials of the destination. The sources, in the order of botocore: environment (unless
- * --profile is given), web identity, ~/.aws/credentials, credential_process, ~/.aws/config, the
- * endpoint of a container agent, instance metadata. Profiles that assume a role with other keys, or
- * use SSO, are not supported; the message names the setting.
+ * --profile is given), the role of the profile, web identity, ~/.aws/credentials,
+ * credential_process, ~/.aws/config, the endpoint of a container agent, instance metadata. The first
+ * one that is configured is used; if it fails, no other one replaces it, because that could have
+ * other rights. SSO is not supported; the message names the setting.
  *
  * Nothing blocks: sources that have to be fetched (aws_source.h) run beside the loop. Secrets stay
  * in this object and in the requests signed with them. No text produced here contains one.
@@ -11,6 +12,7 @@
 #define CHUNKLIFT_AWS_CREDENTIALS_H
 
 #include "pure/err.h"
+#include "uploader/aws/aws_keys.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,21 +23,18 @@ enum aws_state {
     AWS_PENDING, /* a fetch is in progress */
     AWS_MISSING, /* see aws_credentials_problem */
 };
-struct aws_keys {
-    const char *access_key, *secret_key, *session_token; /* session_token: NULL or text */
-};
-
-/* profile: --profile, or NULL (then AWS_PROFILE, else "default"). Reads environment and files.
- * Missing credentials are no error here. ERR_NOMEM. */
-struct http; /* uploader/http/http.h; NULL: no source that needs HTTP is used */
-int aws_credentials_new(struct aws_credentials **c, const char *profile, struct http *http) MUST_CHECK;
+/* profile: --profile, or NULL (then AWS_PROFILE, else "default"). region: --region, or NULL (then
+ * that of the settings). Reads environment and files. Missing credentials are no error here.
+ * ERR_NOMEM. */
+int aws_credentials_new(struct aws_credentials **c, const char *profile, const char *region,
+                        struct http *http) MUST_CHECK;
 void aws_credentials_destroy(struct aws_credentials **c);
 
 /* Starts and continues fetches; waits up to wait_ms while there are no usable keys. Keys are
  * refreshed five minutes before they expire. With AWS_MISSING the files are read again every few
  * seconds. */
 enum aws_state aws_credentials_step(struct aws_credentials *c, int wait_ms);
-/* CHECKs AWS_READY; valid until the next step. */
+/* CHECKs AWS_READY; valid until the next step; session_token: NULL or text. */
 struct aws_keys aws_credentials_keys(const struct aws_credentials *c);
 /* One line, no secrets. */
 const char *aws_credentials_problem(const struct aws_credentials *c);

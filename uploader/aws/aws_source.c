@@ -22,6 +22,45 @@ void aws_fresh_keys_release(struct aws_fresh_keys *k) {
     k->expires_us = 0;
 }
 
+/* --- names --- */
+
+const char *aws_source_name(const struct aws_source *s) {
+    return s->name[0] ? s->name : s->ops->name;
+}
+
+int aws_source_name_profile(struct aws_source *s, const char *profile) {
+    struct buf name = BUF_INIT;
+    int err = text_add_printable(&name, slice_of(profile));
+    if (!err)
+        snprintf(s->name, sizeof s->name, "%s of profile %.48s", s->ops->name, name.data ? name.data : "");
+    buf_release(&name);
+    return err;
+}
+
+void aws_source_destroy(struct aws_source *s) {
+    if (s)
+        s->ops->destroy(s);
+}
+
+/* --- services of Amazon --- */
+
+/* The domains of the partitions ("Partitions" in the AWS SDKs' endpoint rules). */
+static const struct {
+    const char *region_start, *domain;
+} partitions[] = {
+    {"cn-", "amazonaws.com.cn"},   {"eusc-", "amazonaws.eu"},      {"us-iso-", "c2s.ic.gov"},
+    {"us-isob-", "sc2s.sgov.gov"}, {"eu-isoe-", "cloud.adc-e.uk"}, {"us-isof-", "csp.hci.ic.gov"},
+};
+
+int aws_service_url(char *url, size_t size, const char *service, const char *region) {
+    const char *domain = "amazonaws.com";
+    for (size_t i = 0; i < sizeof partitions / sizeof *partitions; i++)
+        if (strncmp(region, partitions[i].region_start, strlen(partitions[i].region_start)) == 0)
+            domain = partitions[i].domain;
+    int len = snprintf(url, size, "https://%s.%s.%s/", service, region, domain);
+    return len < 0 || (size_t)len >= size ? ERR_LIMIT : 0;
+}
+
 /* --- one request --- */
 
 static void aws_call_release_body(struct aws_call *c) {

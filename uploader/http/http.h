@@ -1,6 +1,6 @@
 /*
- * HTTP requests in the uploader's loop, by libcurl. Nothing here blocks but http_wait. Requests for S3 are signed
- * (SigV4). Redirects are not followed.
+ * HTTP requests in the uploader's loop, by libcurl. Nothing here blocks but http_wait. Requests for S3 and STS are
+ * signed (SigV4). Redirects are not followed.
  *
  * Only this folder includes libcurl's headers:
  *
@@ -43,6 +43,7 @@ void http_destroy(struct http **h);
 
 struct http_credentials { /* for SigV4 */
     const char *access_key, *secret_key, *session_token, *region;
+    const char *service; /* NULL: "s3" */
 };
 
 struct http_request {
@@ -105,10 +106,10 @@ uint64_t http_sent(const struct http_transfer *t);     /* body bytes on the wire
 uint64_t http_received(const struct http_transfer *t); /* bytes of the reply so far, headers included */
 bool http_all_sent(const struct http_transfer *t);     /* the whole body */
 bool http_is_throttled(const struct http_transfer *t); /* it waits for the token bucket */
-/* Microseconds from the end of a signed request to the end of its reply: the least of the last 5 to 10 s in which there
- * were any. 0: there was no reply yet. */
+/* Microseconds from the end of a signed request for S3 to the end of its reply: the least of the last 5 to 10 s in which
+ * there were any. 0: there was no reply yet. */
 uint64_t http_reply_us(const struct http *h);
-/* Microseconds for which the oldest signed request waits for its reply; 0: none does. Walks all transfers. */
+/* Microseconds for which the oldest signed request for S3 waits for its reply; 0: none does. Walks all transfers. */
 uint64_t http_waiting_us(const struct http *h);
 void http_set_idle_max(struct http *h, uint32_t idle_max);
 #ifdef CHUNKLIFT_FAULTS

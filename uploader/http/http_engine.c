@@ -193,7 +193,7 @@ static void http_transfer_init(struct http_transfer *t, const struct http_reques
     t->paced = r->paced;
     t->inspect = r->inspect;
     t->once = r->once;
-    t->timed = r->credentials != NULL;
+    t->timed = r->credentials && !r->credentials->service;
     t->sent_ns = 0;
     t->request_sent = t->resend_refused = t->tainted = false;
     t->allowance = 0;

@@ -1,4 +1,4 @@
-/* Signs a request for S3 (SigV4): its method, host, path, query, and all header lines that the caller gave. */
+/* Signs a request (SigV4): its method, host, path, query, and all header lines that the caller gave. */
 #include "system/clock.h"
 #include "uploader/http/http_internal.h"
 #include "uploader/http/http_url.h"
@@ -35,7 +35,7 @@ static int signing_make(struct http_transfer *t, const struct http_request *r, c
         .access_key = r->credentials->access_key,
         .secret_key = r->credentials->secret_key,
         .region = r->credentials->region,
-        .service = "s3",
+        .service = r->credentials->service ? r->credentials->service : "s3",
         .time_s = clock_real_us() / 1000000,
     };
     return s.payload_hash.len ? sigv4_sign(t->http->signer, &s, result) : ERR_INVALID;

@@ -277,7 +277,7 @@ int backend_s3_new(struct backend **b, struct http *http, const struct s3_option
                       .last = &s3->ops};
     int err = aws_settings_read(&s3->aws, o->profile);
     if (!err)
-        err = aws_credentials_new(&s3->credentials, o->profile, http);
+        err = aws_credentials_new(&s3->credentials, o->profile, o->region, http);
     if (!err)
         err = s3_capabilities_new(&s3->capabilities);
     if (!err && o->region && !(s3->region = strdup(o->region)))

@@ -22,6 +22,7 @@ void aws_files_reset(void) {
                                         "AWS_SECRET_ACCESS_KEY",
                                         "AWS_SECURITY_TOKEN",
                                         "AWS_SESSION_TOKEN",
+                                        "AWS_STS_REGIONAL_ENDPOINTS",
                                         "AWS_WEB_IDENTITY_TOKEN_FILE"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);

@@ -111,6 +111,33 @@ static void test_region_bundle_and_style(void **state) {
     aws_settings_release(&s);
 }
 
+static void assert_sts(const char *endpoint, const char *endpoint_from, const char *regional, const char *from) {
+    struct aws_settings s;
+    assert_int_equal(aws_settings_read(&s, NULL), 0);
+    assert_string_equal(s.sts_endpoint_url ? s.sts_endpoint_url : "", endpoint);
+    assert_string_equal(s.sts_endpoint_from ? s.sts_endpoint_from : "", endpoint_from);
+    assert_string_equal(s.sts_regional_endpoints ? s.sts_regional_endpoints : "", regional);
+    assert_string_equal(s.sts_regional_from, from);
+    aws_settings_release(&s);
+}
+
+static void test_the_settings_of_sts(void **state) {
+    (void)state;
+    assert_sts("", "", "", "sts_regional_endpoints of the profile");
+    file_put_text("config", "[default]\nsts_regional_endpoints = legacy\nservices = s\nendpoint_url = http://profile\n"
+                            "[services s]\ns3 =\n  endpoint_url = http://s3\n");
+    assert_sts("http://profile", "endpoint_url of the profile", "legacy", "sts_regional_endpoints of the profile");
+    file_put_text("config", "[default]\nservices = s\nendpoint_url = http://profile\n"
+                            "[services s]\nsts =\n  endpoint_url = http://sts\n");
+    assert_sts("http://sts", "endpoint_url of the services section", "", "sts_regional_endpoints of the profile");
+    setenv("AWS_STS_REGIONAL_ENDPOINTS", "regional", 1);
+    setenv("AWS_ENDPOINT_URL", "http://all", 1);
+    setenv("AWS_ENDPOINT_URL_S3", "http://s3", 1);
+    assert_sts("http://all", "AWS_ENDPOINT_URL", "regional", "AWS_STS_REGIONAL_ENDPOINTS");
+    setenv("AWS_ENDPOINT_URL_STS", "http://variable", 1);
+    assert_sts("http://variable", "AWS_ENDPOINT_URL_STS", "regional", "AWS_STS_REGIONAL_ENDPOINTS");
+}
+
 static void assert_profile(const char *option, const char *expected, bool expected_named) {
     bool named;
     assert_string_equal(aws_profile_name(option, &named), expected);
@@ -214,6 +241,7 @@ UNIT_MAIN(cmocka_unit_test_setup(test_order_of_endpoints, clean),
           cmocka_unit_test_setup(test_configuration_without_an_endpoint_is_an_error, clean),
           cmocka_unit_test_setup(test_checksums_when_required, clean),
           cmocka_unit_test_setup(test_region_bundle_and_style, clean),
+          cmocka_unit_test_setup(test_the_settings_of_sts, clean),
           cmocka_unit_test_setup(test_the_name_of_the_profile, clean),
           cmocka_unit_test_setup(test_endpoints_of_the_files_can_be_ignored, clean),
           cmocka_unit_test_setup(test_where_a_setting_comes_from, clean),

@@ -36,7 +36,7 @@ static void ask_instance(const char *token, const char *role, unsigned requests)
     enum aws_state s;
     http_server_start(&server, replies);
     setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url, 1);
-    assert_int_equal(aws_credentials_new(&c, NULL, http), 0);
+    assert_int_equal(aws_credentials_new(&c, NULL, NULL, http), 0);
     uint64_t deadline_ms = clock_ms() + 10000;
     while ((s = aws_credentials_step(c, 10)) == AWS_PENDING) {
         http_perform(http);

@@ -116,7 +116,7 @@ static void test_documents_have_a_limit(void **state) {
 
 static int parse_sts(const char *xml) {
     aws_fresh_keys_release(&keys);
-    return aws_sts_keys_parse(slice_of(xml), &keys);
+    return aws_sts_keys_parse(slice_of(xml), "AssumeRoleWithWebIdentity", &keys);
 }
 
 static void test_keys_of_sts(void **state) {
@@ -147,11 +147,31 @@ static void test_documents_of_sts_without_keys(void **state) {
                                       STS(STS_PAIR)};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         keys.expires_us = 42;
-        assert_int_equal(aws_sts_keys_parse(slice_of(bad[i]), &keys), ERR_INVALID);
+        assert_int_equal(aws_sts_keys_parse(slice_of(bad[i]), "AssumeRoleWithWebIdentity", &keys), ERR_INVALID);
         assert_null(keys.access_key); /* unchanged */
         assert_int_equal(keys.expires_us, 42);
     }
     assert_int_equal(parse_sts("<html/>"), ERR_NOT_FOUND);
+}
+
+/* The document has the name of the action. */
+static void test_keys_of_a_role(void **state) {
+    (void)state;
+    const char *xml = "<AssumeRoleResponse><AssumeRoleResult><Credentials>" STS_PAIR
+                      "</Credentials></AssumeRoleResult></AssumeRoleResponse>";
+    assert_int_equal(aws_sts_keys_parse(slice_of(xml), "AssumeRole", &keys), 0);
+    assert_string_equal(keys.secret_key, "S");
+    aws_fresh_keys_release(&keys);
+    assert_int_equal(aws_sts_keys_parse(slice_of(xml), "AssumeRoleWithWebIdentity", &keys), ERR_NOT_FOUND);
+    assert_int_equal(aws_sts_keys_parse(slice_of(STS("<Credentials>" STS_PAIR "</Credentials>")), "AssumeRole", &keys),
+                     ERR_NOT_FOUND);
+    assert_int_equal(
+        aws_sts_keys_parse(slice_of("<AssumeRoleResponse><AssumeRoleWithWebIdentityResult><Credentials>" STS_PAIR
+                                    "</Credentials></AssumeRoleWithWebIdentityResult>"
+                                    "</AssumeRoleResponse>"),
+                           "AssumeRole", &keys),
+        ERR_INVALID);
+    assert_null(keys.access_key);
 }
 
 static void test_errors_of_sts(void **state) {
@@ -163,7 +183,11 @@ static void test_errors_of_sts(void **state) {
                      0);
     assert_string_equal(e.code, "Bad");
     assert_string_equal(e.message, "so");
-    assert_int_equal(aws_sts_error_parse(slice_of("<Error/>"), &e), ERR_NOT_FOUND);
+    assert_int_equal(
+        aws_sts_error_parse(slice_of("<Error><Code>Ceph</Code><Error><Code>no</Code></Error></Error>"), &e), 0);
+    assert_string_equal(e.code, "Ceph");
+    assert_string_equal(e.message, "");
+    assert_int_equal(aws_sts_error_parse(slice_of("<Errors/>"), &e), ERR_NOT_FOUND);
 }
 
 /* --- tokens --- */
@@ -213,4 +237,5 @@ static void test_tokens_have_a_limit(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 UNIT_MAIN(TEST(test_keys_of_a_program), TEST(test_documents_of_a_program_without_keys), TEST(test_keys_of_metadata),
           TEST(test_documents_have_a_limit), TEST(test_keys_of_sts), TEST(test_documents_of_sts_without_keys),
-          TEST(test_errors_of_sts), TEST(test_tokens_of_files), TEST(test_tokens_have_a_limit))
+          TEST(test_keys_of_a_role), TEST(test_errors_of_sts), TEST(test_tokens_of_files),
+          TEST(test_tokens_have_a_limit))

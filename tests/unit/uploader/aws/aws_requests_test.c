@@ -1,86 +1,20 @@
-/* The requests of the sources of credentials, and the times between them. The linker wraps http_start, http_cancel,
- * http_wait and the clocks (tests.cmake): no request is sent, and the clocks stand still. */
+/* The requests of the sources of credentials, and the times between them. No request is sent, and the clocks stand still
+ * (aws_net.h). */
 #include "aws_files.h"
+#include "aws_net.h"
 #include "capture.h"
 
-#include "pure/buf.h"
 #include "system/log.h"
 #include "uploader/aws/aws_credentials.h"
 #include "uploader/aws/aws_source.h"
-#include "uploader/http/http.h"
-#include <time.h>
 
-#define START_MS 1000000
-#define START_US ((int64_t)1800000000 * 1000000)
 #define KEYS_START "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"S\",\"Token\":\"T\",\"Expiration\":\""
 
-static struct {
-    uint64_t now_ms;
-    unsigned count;
-    char url[512], headers[512];
-    bool direct, in_flight;
-    uint32_t timeout_ms;
-    struct buf text;
-    void (*done)(void *arg, const struct http_reply *reply);
-    void *arg;
-    int waited_ms;
-} net;
-
-int __wrap_http_start(struct http *h, const struct http_request *r, struct http_transfer **out);
-void __wrap_http_cancel(struct http *h, struct http_transfer *t);
-void __wrap_http_wait(struct http *h, struct pollfd *fds, size_t count, int timeout_ms);
-uint64_t __wrap_clock_ms(void);
-int64_t __wrap_clock_real_us(void);
-
-int __wrap_http_start(struct http *h, const struct http_request *r, struct http_transfer **out) {
-    (void)h;
-    net.count++;
-    net.in_flight = true;
-    snprintf(net.url, sizeof net.url, "%s %s", r->method, r->url);
-    net.headers[0] = 0;
-    for (const char *const *line = r->headers; line && *line; line++) {
-        size_t at = strlen(net.headers);
-        snprintf(net.headers + at, sizeof net.headers - at, "%s\n", *line);
-    }
-    buf_clear(&net.text);
-    assert_int_equal(buf_add_slice(&net.text, r->text), 0);
-    assert_int_equal(r->body_length, r->text.len);
-    net.direct = r->direct;
-    net.timeout_ms = r->response_timeout_ms;
-    net.done = r->done;
-    net.arg = r->arg;
-    *out = (struct http_transfer *)&net; /* only its presence counts */
-    return 0;
-}
-
-void __wrap_http_cancel(struct http *h, struct http_transfer *t) {
-    (void)h, (void)t;
-    assert_true(net.in_flight);
-    net.in_flight = false;
-}
-
-void __wrap_http_wait(struct http *h, struct pollfd *fds, size_t count, int timeout_ms) {
-    (void)h, (void)fds, (void)count;
-    assert_true(timeout_ms > 0); /* the loop has another call for the network */
-    net.waited_ms += timeout_ms;
-}
-
-uint64_t __wrap_clock_ms(void) {
-    return net.now_ms;
-}
-
-int64_t __wrap_clock_real_us(void) {
-    return START_US + (int64_t)(net.now_ms - START_MS) * 1000;
-}
-
-static struct http *const no_engine = (struct http *)&net;
 static struct aws_credentials *c;
 
 static int setup(void **state) {
     (void)state;
-    buf_release(&net.text);
-    memset(&net, 0, sizeof net);
-    net.now_ms = START_MS;
+    net_reset();
     c = NULL;
     aws_files_reset();
     unsetenv("AWS_EC2_METADATA_DISABLED");
@@ -101,30 +35,16 @@ static enum aws_state step(void) {
 static enum aws_state make(void) {
     aws_credentials_destroy(&c);
     net.count = 0;
-    assert_int_equal(aws_credentials_new(&c, NULL, no_engine), 0);
+    assert_int_equal(aws_credentials_new(&c, NULL, NULL, net_engine()), 0);
     return step();
-}
-
-static void answer(long status, const char *body) {
-    assert_true(net.in_flight);
-    net.in_flight = false;
-    net.done(net.arg, &(struct http_reply){.status = status, .body = slice_of(body)});
-}
-
-static void lose(void) {
-    net.in_flight = false;
-    net.done(net.arg, &(struct http_reply){.error = ERR_UNREACHABLE, .message = "no\nroute"});
 }
 
 /* The keys of a reply expire then. */
 static void answer_keys(int64_t seconds_from_start) {
     char body[300], text[40];
-    time_t at = (time_t)(START_US / 1000000 + seconds_from_start);
-    struct tm tm;
-    gmtime_r(&at, &tm);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    net_time(seconds_from_start, text);
     snprintf(body, sizeof body, KEYS_START "%s\"}", text);
-    answer(200, body);
+    net_answer(200, body);
 }
 
 static void assert_url(const char *url) {
@@ -211,7 +131,7 @@ static void test_a_container_that_does_not_answer(void **state) {
     (void)state;
     full_uri("http://localhost/");
     assert_int_equal(make(), AWS_PENDING);
-    lose();
+    net_lose();
     assert_problem("the container's credentials endpoint cannot be reached: no");
     assert_null(strchr(aws_credentials_problem(c), '\n'));
     assert_int_equal(net.count, 1);
@@ -230,12 +150,12 @@ static void test_only_2xx_is_an_answer(void **state) {
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
         char expected[60];
         assert_int_equal(make(), AWS_PENDING);
-        answer(statuses[i], "{}");
+        net_answer(statuses[i], "{}");
         snprintf(expected, sizeof expected, "answers with HTTP status %ld", statuses[i]);
         assert_problem(expected);
     }
     assert_int_equal(make(), AWS_PENDING);
-    answer(203, KEYS_START "2099-01-01T00:00:00Z\"}");
+    net_answer(203, KEYS_START "2099-01-01T00:00:00Z\"}");
     assert_int_equal(step(), AWS_READY);
 }
 
@@ -265,7 +185,7 @@ static void test_keys_are_refreshed_five_minutes_before_they_expire(void **state
     assert_int_equal(make(), AWS_PENDING);
     answer_keys(1000);
     assert_int_equal(step(), AWS_READY);
-    net.now_ms = START_MS + 699999;
+    net.now_ms = NET_START_MS + 699999;
     assert_int_equal(step(), AWS_READY);
     assert_int_equal(net.count, 1);
     net.now_ms++;
@@ -287,11 +207,11 @@ static void test_keys_are_used_until_they_expire(void **state) {
     assert_int_equal(make(), AWS_PENDING);
     answer_keys(1000);
     assert_int_equal(step(), AWS_READY);
-    net.now_ms = START_MS + 999999;
+    net.now_ms = NET_START_MS + 999999;
     assert_int_equal(step(), AWS_READY);
     net.now_ms++;
     assert_int_equal(step(), AWS_PENDING);
-    lose();
+    net_lose();
     assert_problem("no credentials: the container's credentials endpoint cannot be reached");
 }
 
@@ -302,13 +222,13 @@ static void test_fetches_have_a_pause(void **state) {
     assert_int_equal(make(), AWS_PENDING);
     answer_keys(100);
     assert_int_equal(step(), AWS_READY);
-    net.now_ms = START_MS + 9999;
+    net.now_ms = NET_START_MS + 9999;
     assert_int_equal(step(), AWS_READY);
     assert_int_equal(net.count, 1);
     net.now_ms++;
     assert_int_equal(step(), AWS_READY);
     assert_int_equal(net.count, 2);
-    lose();
+    net_lose();
     assert_int_equal(step(), AWS_READY); /* the present keys are valid */
     net.now_ms += 9999;
     assert_int_equal(step(), AWS_READY);
@@ -410,11 +330,11 @@ static void test_requests_to_the_instance(void **state) {
     assert_url("PUT http://169.254.169.254/latest/api/token");
     assert_true(net.direct);
     assert_int_equal(net.timeout_ms, 1000);
-    answer(200, "TOKEN\nmore");
+    net_answer(200, "TOKEN\nmore");
     assert_int_equal(step(), AWS_PENDING);
     assert_url("GET http://169.254.169.254/latest/meta-data/iam/security-credentials/");
     assert_string_equal(net.headers, "x-aws-ec2-metadata-token: TOKEN\n");
-    answer(200, "role");
+    net_answer(200, "role");
     assert_int_equal(step(), AWS_PENDING);
     assert_url("GET http://169.254.169.254/latest/meta-data/iam/security-credentials/role");
     answer_keys(1000);
@@ -446,13 +366,13 @@ static void test_a_token_has_at_most_512_bytes(void **state) {
     memset(token, 't', sizeof token);
     token[513] = 0;
     assert_int_equal(make(), AWS_PENDING);
-    answer(200, token);
+    net_answer(200, token);
     assert_problem("gives no session token");
     token[512] = 0;
     assert_int_equal(make(), AWS_PENDING);
-    answer(200, token);
+    net_answer(200, token);
     assert_int_equal(step(), AWS_PENDING);
-    answer(200, "");
+    net_answer(200, "");
     assert_problem("names no role of this instance");
 }
 
@@ -460,7 +380,7 @@ static void test_a_token_has_at_most_512_bytes(void **state) {
 static void test_an_instance_that_does_not_answer_is_left_alone(void **state) {
     (void)state;
     assert_int_equal(make(), AWS_PENDING);
-    lose();
+    net_lose();
     assert_problem("(the instance metadata service cannot be reached");
     net.now_ms += 59999;
     assert_int_equal(step(), AWS_MISSING);
@@ -471,7 +391,7 @@ static void test_an_instance_that_does_not_answer_is_left_alone(void **state) {
     net.now_ms++;
     assert_int_equal(step(), AWS_PENDING);
     assert_int_equal(net.count, 2);
-    lose();
+    net_lose();
     assert_problem("(the instance metadata service cannot be reached");
     net.now_ms += 60000;
     assert_int_equal(step(), AWS_PENDING);
@@ -480,16 +400,16 @@ static void test_an_instance_that_does_not_answer_is_left_alone(void **state) {
 static void test_keys_of_an_instance_survive_a_failure(void **state) {
     (void)state;
     assert_int_equal(make(), AWS_PENDING);
-    answer(200, "TOKEN");
+    net_answer(200, "TOKEN");
     assert_int_equal(step(), AWS_PENDING);
-    answer(200, "role");
+    net_answer(200, "role");
     assert_int_equal(step(), AWS_PENDING);
     answer_keys(200);
     assert_int_equal(step(), AWS_READY);
     net.now_ms += 10000;
     assert_int_equal(step(), AWS_READY);
     assert_int_equal(net.count, 4);
-    lose();
+    net_lose();
     assert_int_equal(step(), AWS_READY);
     assert_string_equal(aws_credentials_keys(c).access_key, "A");
 }
@@ -510,7 +430,7 @@ static void test_a_renewal_that_fails_is_logged_once(void **state) {
         if (i == 2)
             answer_keys(250);
         else
-            lose();
+            net_lose();
         assert_int_equal(step(), AWS_READY);
     }
     const char *text = capture_end(&shown), *valid = strstr(text, "cannot be reached: no");
@@ -553,32 +473,35 @@ static void test_sts_can_be_named(void **state) {
     web_identity("eu-west-1");
     assert_url("POST http://sts.example:99/base/");
     setenv("AWS_ENDPOINT_URL_STS", "nonsense", 1);
-    web_identity("eu-west-1");
-    assert_url("POST https://sts.eu-west-1.amazonaws.com/");
+    assert_int_equal(make(), AWS_MISSING); /* the token is not sent to another place */
+    assert_non_null(
+        strstr(aws_credentials_problem(c), "AWS_ENDPOINT_URL_STS nonsense cannot be the endpoint of STS: "));
+    assert_int_equal(net.count, 0);
 }
 
 static void test_a_session_can_be_named(void **state) {
     (void)state;
     web_identity(NULL);
     assert_non_null(strstr(net.text.data, "&RoleSessionName=chunklift-1800000000&WebIdentityToken=word"));
-    assert_memory_equal(net.text.data, "Action=AssumeRole", 17);
+    assert_memory_equal(net.text.data, "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Ax&", 68);
     setenv("AWS_ROLE_SESSION_NAME", "mine", 1);
     web_identity(NULL);
     assert_non_null(strstr(net.text.data, "&RoleSessionName=mine&"));
+    assert_string_equal(net.signed_with, ""); /* the token authenticates it */
 }
 
 static void test_a_refusal_of_sts_is_shown(void **state) {
     (void)state;
     web_identity(NULL);
-    answer(400, "<ErrorResponse><Error><Code>Bad</Code><Message>so</Message></Error></ErrorResponse>");
+    net_answer(400, "<ErrorResponse><Error><Code>Bad</Code><Message>so</Message></Error></ErrorResponse>");
     assert_problem("web identity is refused by STS: 400 Bad: so");
     net.now_ms += 10000;
     web_identity(NULL);
-    answer(500, "not XML");
-    assert_problem("web identity answers with HTTP status 500");
+    net_answer(500, "not XML");
+    assert_problem("web identity needs STS, which answers with HTTP status 500");
     web_identity(NULL);
-    lose();
-    assert_problem("web identity cannot be reached");
+    net_lose();
+    assert_problem("web identity needs STS, which cannot be reached: no");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

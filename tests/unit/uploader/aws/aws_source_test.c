@@ -36,7 +36,7 @@ static enum aws_state wait_for(struct aws_credentials *c) {
 
 static struct aws_credentials *make(const char *profile, enum aws_state expected) {
     struct aws_credentials *c;
-    assert_int_equal(aws_credentials_new(&c, profile, http), 0);
+    assert_int_equal(aws_credentials_new(&c, profile, NULL, http), 0);
     assert_int_equal(wait_for(c), expected);
     return c;
 }

@@ -135,11 +135,18 @@ static void test_the_least_of_both_periods_counts(void **state) {
     end();
 }
 
-static void test_unsigned_requests_go_elsewhere_and_do_not_count(void **state) {
+static void test_requests_to_other_servers_do_not_count(void **state) {
     (void)state;
+    const struct http_credentials of_sts = {"AKIA", "secret", NULL, "us-east-1", "sts"};
     begin(fine);
     put(NULL, 100, true);
     assert_int_equal(http_reply_us(h), 0);
+    put(&of_sts, 100, true);
+    assert_int_equal(http_reply_us(h), 0);
+    end();
+    begin(silence);
+    put(&of_sts, 100, false);
+    assert_int_equal(http_waiting_us(h), 0);
     end();
 }
 
@@ -148,4 +155,4 @@ UNIT_MAIN(cmocka_unit_test(test_nothing_is_known_before_the_first_reply),
           cmocka_unit_test(test_a_reply_sets_it), cmocka_unit_test(test_a_reply_counts_in_the_next_period_as_well),
           cmocka_unit_test(test_a_reply_before_a_period_without_any_is_forgotten),
           cmocka_unit_test(test_the_least_of_both_periods_counts),
-          cmocka_unit_test(test_unsigned_requests_go_elsewhere_and_do_not_count))
+          cmocka_unit_test(test_requests_to_other_servers_do_not_count))

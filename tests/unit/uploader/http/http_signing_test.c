@@ -106,7 +106,7 @@ static void assert_signed(struct client *c, const char *head, const struct http_
                               .access_key = k->access_key,
                               .secret_key = k->secret_key,
                               .region = k->region,
-                              .service = "s3",
+                              .service = k->service ? k->service : "s3",
                               .time_s = timegm(&utc)};
     assert_int_equal(sigv4_sign(signer, &r, &result), 0);
     assert_string_equal(head_value(head, "Authorization", authorization, sizeof authorization),
@@ -141,6 +141,17 @@ static void test_the_session_token_is_sent_and_signed(void **state) {
     assert_signed(c, head, &empty, sent, "UNSIGNED-PAYLOAD");
     assert_null(strstr(head, "security-token"));
     assert_null(strstr(head, "token-word"));
+}
+
+static void test_a_request_can_be_for_another_service(void **state) {
+    struct client *c = *state;
+    const struct http_credentials k = {"key", "secret-word", "token-word", "eu-west-1", "sts"};
+    const char *const sent[] = {"x-amz-content-sha256: UNSIGNED-PAYLOAD", NULL};
+    const char *const with_token[] = {"x-amz-content-sha256: UNSIGNED-PAYLOAD", "x-amz-security-token: token-word",
+                                      NULL};
+    const char *head = client_put(c, &k, sent);
+    assert_signed(c, head, &k, with_token, "UNSIGNED-PAYLOAD");
+    assert_non_null(strstr(head, "/eu-west-1/sts/aws4_request, "));
 }
 
 static void test_libcurl_adds_neither_expect_nor_accept(void **state) {
@@ -207,5 +218,5 @@ static void test_lines_are_listed_and_wiped(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, client_setup, client_teardown)
 
 UNIT_MAIN(TEST(test_the_signature_is_over_all_header_lines), TEST(test_the_session_token_is_sent_and_signed),
-          TEST(test_libcurl_adds_neither_expect_nor_accept), TEST(test_a_signed_request_needs_its_payload_hash),
-          cmocka_unit_test(test_lines_are_listed_and_wiped))
+          TEST(test_a_request_can_be_for_another_service), TEST(test_libcurl_adds_neither_expect_nor_accept),
+          TEST(test_a_signed_request_needs_its_payload_hash), cmocka_unit_test(test_lines_are_listed_and_wiped))
