@@ -47,6 +47,9 @@ static const struct {
     {"web_identity_token_file", AWS_WEB_IDENTITY},
     {"sso_session", AWS_SSO_SESSION},
     {"sso_start_url", AWS_SSO_START_URL},
+    {"sso_region", AWS_SSO_REGION},
+    {"sso_account_id", AWS_SSO_ACCOUNT_ID},
+    {"sso_role_name", AWS_SSO_ROLE_NAME},
     {"login_session", AWS_LOGIN_SESSION},
     {"ca_bundle", AWS_CA_FILE},
     {"request_checksum_calculation", AWS_CHECKSUM_CALCULATION},
@@ -62,6 +65,7 @@ static const struct {
     {"s3", "addressing_style", AWS_ADDRESSING_STYLE},
     {"s3", "endpoint_url", AWS_S3_ENDPOINT_URL},
     {"sts", "endpoint_url", AWS_STS_ENDPOINT_URL},
+    {"sso", "endpoint_url", AWS_SSO_ENDPOINT_URL},
 };
 
 static bool char_is_space(char c) {
@@ -105,6 +109,8 @@ static bool section_is_wanted(const struct config_reader *r, struct slice sectio
         return slice_equal(section, wanted);
     if (r->kind == AWS_FILE_SERVICES)
         return slice_equal(section_name(section, "services"), wanted);
+    if (r->kind == AWS_FILE_SSO_SESSIONS)
+        return slice_equal(section_name(section, "sso-session"), wanted);
     if (slice_equal(section, slice_of("default")))
         return slice_equal(section, wanted);
     return slice_equal(section_name(section, "profile"), wanted);
@@ -221,7 +227,7 @@ int aws_profile_parse(struct aws_profile *p, struct slice text, enum aws_file ki
         return err;
     }
     static bool logged[AWS_FILE_SERVICES];
-    if (kind == AWS_FILE_SERVICES || logged[kind]) /* logged once: the file is read repeatedly */
+    if (kind >= AWS_FILE_SERVICES || logged[kind]) /* logged once: the file is read repeatedly */
         return 0;
     logged[kind] = r.bad_line || r.long_lines;
     if (r.bad_line)
@@ -239,7 +245,7 @@ int aws_profile_read(struct aws_profile *p, const char *path, enum aws_file kind
     if (fd == -1) {
         if (errno == ENOENT || errno == ENOTDIR)
             return ERR_NOT_FOUND;
-        static bool logged[AWS_FILE_SERVICES + 1];
+        static bool logged[AWS_FILE_SSO_SESSIONS + 1];
         err = errno == EACCES || errno == EPERM ? ERR_DENIED : ERR_IO;
         if (!logged[kind])
             log_warn("%s: cannot be opened: %s", path, strerror(errno));

@@ -1,6 +1,6 @@
 /*
- * The two files of the AWS CLI: ~/.aws/config ([default], [profile NAME], [services NAME]) and
- * ~/.aws/credentials ([NAME]). Lines are read as botocore reads them, with Python's configparser:
+ * The two files of the AWS CLI: ~/.aws/config ([default], [profile NAME], [services NAME],
+ * [sso-session NAME]) and ~/.aws/credentials ([NAME]). Lines are read as botocore reads them, with Python's configparser:
  *   - '#' and ';' begin a comment only as the first character of a line;
  *   - CRLF and a byte order mark are accepted;
  *   - a line that is indented deeper than the key before it continues the value of that key
@@ -33,6 +33,9 @@ enum aws_key {
     AWS_WEB_IDENTITY,
     AWS_SSO_SESSION,
     AWS_SSO_START_URL,
+    AWS_SSO_REGION,
+    AWS_SSO_ACCOUNT_ID,
+    AWS_SSO_ROLE_NAME,
     AWS_LOGIN_SESSION,
     AWS_CA_FILE,
     AWS_ENDPOINT_URL,
@@ -42,11 +45,12 @@ enum aws_key {
     AWS_ADDRESSING_STYLE, /* in the block `s3 =` */
     AWS_S3_ENDPOINT_URL,  /* in the block `s3 =`; valid in a [services NAME] section only */
     AWS_STS_ENDPOINT_URL, /* in the block `sts =`; valid there only */
+    AWS_SSO_ENDPOINT_URL, /* in the block `sso =`; valid there only */
     AWS_KEYS
 };
 /* The sections that are read: profiles of ~/.aws/config; profiles of ~/.aws/credentials; [services
- * NAME] of ~/.aws/config. */
-enum aws_file { AWS_FILE_CONFIG, AWS_FILE_CREDENTIALS, AWS_FILE_SERVICES };
+ * NAME] and [sso-session NAME] of ~/.aws/config. */
+enum aws_file { AWS_FILE_CONFIG, AWS_FILE_CREDENTIALS, AWS_FILE_SERVICES, AWS_FILE_SSO_SESSIONS };
 
 struct aws_profile { /* the values of one profile in one file */
     bool found;

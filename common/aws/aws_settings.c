@@ -83,8 +83,10 @@ static int settings_take_endpoints(struct aws_settings *s, const struct aws_file
         return 0;
     struct endpoint_setting s3 = endpoint_find(f, "AWS_ENDPOINT_URL_S3", AWS_S3_ENDPOINT_URL);
     struct endpoint_setting sts = endpoint_find(f, "AWS_ENDPOINT_URL_STS", AWS_STS_ENDPOINT_URL);
+    struct endpoint_setting sso = endpoint_find(f, "AWS_ENDPOINT_URL_SSO", AWS_SSO_ENDPOINT_URL);
     s->endpoint_from = s3.from;
     s->sts_endpoint_from = sts.from;
+    s->sso_endpoint_from = sso.from;
     if (profile_value(f, AWS_S3_ENDPOINT_URL) && !s3.value)
         settings_set_problem(
             s->endpoint_problem, s,
@@ -92,9 +94,9 @@ static int settings_take_endpoints(struct aws_settings *s, const struct aws_file
             "itself, or use --endpoint-url",
             "", "");
     int err = settings_copy(&s->endpoint_url, s3.value);
-    if (err)
-        return err;
-    return settings_copy(&s->sts_endpoint_url, sts.value);
+    if (!err)
+        err = settings_copy(&s->sts_endpoint_url, sts.value);
+    return err ? err : settings_copy(&s->sso_endpoint_url, sso.value);
 }
 
 /* --- the other settings --- */
@@ -181,6 +183,7 @@ void aws_settings_release(struct aws_settings *s) {
     free(s->profile);
     free(s->endpoint_url);
     free(s->sts_endpoint_url);
+    free(s->sso_endpoint_url);
     free(s->sts_regional_endpoints);
     free(s->region);
     free(s->ca_bundle);

@@ -108,18 +108,24 @@ struct digest {
     unsigned size;
 };
 
+static const struct {
+    const char *name;
+    unsigned size;
+} digest_kinds[] = {
+    [DIGEST_SHA256] = {"SHA256", SHA256_SIZE}, [DIGEST_SHA1] = {"SHA1", SHA1_SIZE}, [DIGEST_MD5] = {"MD5", MD5_SIZE}};
+
 int digest_new(struct digest **out, enum digest_kind kind) {
     struct digest *d = calloc(1, sizeof *d);
     *out = NULL;
     if (!d)
         return ERR_NOMEM;
     int err = ERR_NOMEM;
-    d->size = kind == DIGEST_MD5 ? MD5_SIZE : SHA256_SIZE;
+    d->size = digest_kinds[kind].size;
     d->context = EVP_MD_CTX_new();
     if (!d->context)
         goto out;
     err = ERR_DENIED; /* the library's configuration (FIPS) can forbid MD5 */
-    d->method = EVP_MD_fetch(NULL, kind == DIGEST_MD5 ? "MD5" : "SHA256", NULL);
+    d->method = EVP_MD_fetch(NULL, digest_kinds[kind].name, NULL);
     if (!d->method || EVP_DigestInit_ex2(d->context, d->method, NULL) != 1)
         goto out;
     *out = d;

@@ -25,16 +25,18 @@ int crc32c_from_text(struct slice text, uint32_t *crc) MUST_CHECK;
 void crc32c_to_base64(uint32_t crc, char out[CRC_BASE64_SIZE]);
 int crc32c_from_base64(struct slice text, uint32_t *crc) MUST_CHECK;
 
-/* MD5 and SHA-256 run incrementally on one reused libcrypto context. */
+/* MD5, SHA-1 and SHA-256 run incrementally on one reused libcrypto context. */
 struct digest; /* opaque */
-enum digest_kind { DIGEST_SHA256, DIGEST_MD5 };
+enum digest_kind { DIGEST_SHA256, DIGEST_SHA1, DIGEST_MD5 };
 #define SHA256_SIZE 32
 #define SHA256_HEX_SIZE 65 /* with the NUL */
+#define SHA1_SIZE 20
+#define SHA1_HEX_SIZE 41 /* with the NUL */
 #define MD5_SIZE 16
 int digest_new(struct digest **d, enum digest_kind kind) MUST_CHECK;
 int digest_begin(struct digest *d) MUST_CHECK; /* also starts again */
 int digest_add(struct digest *d, const void *bytes, size_t len) MUST_CHECK;
-int digest_end(struct digest *d, uint8_t *out) MUST_CHECK; /* SHA256_SIZE or MD5_SIZE bytes */
+int digest_end(struct digest *d, uint8_t *out) MUST_CHECK; /* SHA256_SIZE, SHA1_SIZE or MD5_SIZE bytes */
 void digest_destroy(struct digest **d);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Any bytes as ~/.aws/config, ~/.aws/credentials, the command and the output of a credential_process, and the times
- * in them. The first byte chooses. The result is written in its simplest form and read again; times are
+ * Any bytes as ~/.aws/config, ~/.aws/credentials, the command and the output of a credential_process, replies and logins
+ * of SSO, and the times in them. The first byte chooses. The result is written in its simplest form and read again; times are
  * calculated a second time. Seeds: corpus/aws_config.
  */
 #include "aws/aws_config.h"
@@ -10,7 +10,7 @@
 #include "pure/s3_endpoint.h"
 #include "pure/text.h"
 #include "system/log.h"
-#include "uploader/aws/aws_source.h"
+#include "uploader/aws/aws_sso.h"
 #include "uploader/http/http_date.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -72,6 +72,24 @@ static void check_metadata(struct slice text) {
     int err = aws_metadata_parse(text, &r, why, sizeof why);
     CHECK(err ? !r.access_key && !r.secret_key && why[0] : r.access_key[0] && r.secret_key[0]);
     aws_fresh_keys_release(&r);
+}
+
+/* The token goes into a header line. */
+static void check_sso(struct slice text) {
+    struct aws_sso_token token;
+    struct aws_fresh_keys r;
+    char message[60];
+    if (aws_sso_token_parse(text, &token) == 0)
+        CHECK(token.access_token[0] && !strpbrk(token.access_token, "\r\n ") && token.expires_us >= 0);
+    else
+        CHECK(!token.access_token);
+    aws_sso_token_release(&token);
+    int err = aws_sso_keys_parse(text, &r);
+    CHECK(err ? !r.access_key && !r.secret_key && !r.session_token
+              : r.access_key[0] && r.secret_key[0] && r.session_token[0] && r.expires_us > 0);
+    aws_fresh_keys_release(&r);
+    aws_sso_message_parse(text, message, sizeof message);
+    CHECK(strlen(message) < sizeof message && !strchr(message, '\n'));
 }
 
 static void check_json(struct slice text) {
@@ -199,6 +217,9 @@ static const struct {
     [AWS_WEB_IDENTITY] = {NULL, "web_identity_token_file"},
     [AWS_SSO_SESSION] = {NULL, "sso_session"},
     [AWS_SSO_START_URL] = {NULL, "sso_start_url"},
+    [AWS_SSO_REGION] = {NULL, "sso_region"},
+    [AWS_SSO_ACCOUNT_ID] = {NULL, "sso_account_id"},
+    [AWS_SSO_ROLE_NAME] = {NULL, "sso_role_name"},
     [AWS_LOGIN_SESSION] = {NULL, "login_session"},
     [AWS_CA_FILE] = {NULL, "ca_bundle"},
     [AWS_ENDPOINT_URL] = {NULL, "endpoint_url"},
@@ -207,6 +228,7 @@ static const struct {
     [AWS_ADDRESSING_STYLE] = {"s3", "addressing_style"},
     [AWS_S3_ENDPOINT_URL] = {"s3", "endpoint_url"},
     [AWS_STS_ENDPOINT_URL] = {"sts", "endpoint_url"},
+    [AWS_SSO_ENDPOINT_URL] = {"sso", "endpoint_url"},
 };
 
 static bool may_stand_in_a_file(const char *value) {
@@ -214,7 +236,7 @@ static bool may_stand_in_a_file(const char *value) {
 }
 
 static void check_profile(struct slice text, enum aws_file kind) {
-    static const char *const words[] = {"profile ", "", "services "};
+    static const char *const words[] = {"profile ", "", "services ", "sso-session "};
     struct aws_profile p, again;
     struct buf plain = BUF_INIT;
     int err = aws_profile_parse(&p, text, kind, "work", "fuzz");
@@ -253,12 +275,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     if (bytes[0] % 4 == 0)
         check_command(text);
     else if (bytes[0] % 4 == 1)
-        check_json(text), check_metadata(text);
+        check_json(text), check_metadata(text), check_sso(text);
     else if (bytes[0] % 4 == 2)
         check_times(text);
+    else if (bytes[0] / 4 % 3 == 2)
+        check_profile(text, AWS_FILE_SERVICES), check_profile(text, AWS_FILE_SSO_SESSIONS);
     else
-        check_profile(text, bytes[0] / 4 % 3 == 0   ? AWS_FILE_CREDENTIALS
-                            : bytes[0] / 4 % 3 == 1 ? AWS_FILE_CONFIG
-                                                    : AWS_FILE_SERVICES);
+        check_profile(text, bytes[0] / 4 % 3 == 0 ? AWS_FILE_CREDENTIALS : AWS_FILE_CONFIG);
     return 0;
 }

@@ -1,9 +1,9 @@
 /*
  * Credentials of the destination. The sources, in the order of botocore: environment (unless
- * --profile is given), the role of the profile, web identity, ~/.aws/credentials,
+ * --profile is given), the role of the profile, web identity, SSO, ~/.aws/credentials,
  * credential_process, ~/.aws/config, the endpoint of a container agent, instance metadata. The first
  * one that is configured is used; if it fails, no other one replaces it, because that could have
- * other rights. SSO is not supported; the message names the setting.
+ * other rights.
  *
  * Nothing blocks: sources that have to be fetched (aws_source.h) run beside the loop. Secrets stay
  * in this object and in the requests signed with them. No text produced here contains one.

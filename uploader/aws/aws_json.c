@@ -1,5 +1,6 @@
 #include "pure/rfc3339.h"
-#include "uploader/aws/aws_source.h"
+#include "pure/text.h"
+#include "uploader/aws/aws_sso.h"
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,19 +58,25 @@ static int json_read_metadata(struct json_object *object, struct aws_fresh_keys 
     return json_read_keys(object, "Token", r, why, why_size);
 }
 
+/* NULL: not JSON, or too large; the caller's to put. */
+static struct json_object *json_document_parse(struct slice json) {
+    struct json_tokener *tokener = json_tokener_new();
+    if (!tokener)
+        return NULL;
+    json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
+    struct json_object *object =
+        json.len <= AWS_JSON_MAX ? json_tokener_parse_ex(tokener, json.ptr, (int)json.len) : NULL;
+    json_tokener_free(tokener);
+    return object;
+}
+
 static int json_parse_keys(struct slice json,
                            int (*read)(struct json_object *, struct aws_fresh_keys *, char *, size_t),
                            struct aws_fresh_keys *r, char *why, size_t why_size) {
     *r = (struct aws_fresh_keys){0};
-    struct json_tokener *tokener = json_tokener_new();
-    if (!tokener)
-        return ERR_NOMEM;
-    json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
-    struct json_object *object =
-        json.len <= AWS_JSON_MAX ? json_tokener_parse_ex(tokener, json.ptr, (int)json.len) : NULL;
+    struct json_object *object = json_document_parse(json);
     int err = read(object, r, why, why_size);
     json_object_put(object);
-    json_tokener_free(tokener);
     if (err)
         aws_fresh_keys_release(r);
     return err;
@@ -81,4 +88,67 @@ int aws_process_parse(struct slice json, struct aws_fresh_keys *r, char *why, si
 
 int aws_metadata_parse(struct slice json, struct aws_fresh_keys *r, char *why, size_t why_size) {
     return json_parse_keys(json, json_read_metadata, r, why, why_size);
+}
+
+/* --- SSO --- */
+
+/* A time as the AWS CLI wrote it before and after 2022: "2026-11-30T20:00:00UTC", or with "Z". */
+static int json_read_login_time(struct json_object *object, const char *name, int64_t *real_us) {
+    char *text = json_text_member(object, name);
+    size_t len = text ? strlen(text) : 0;
+    if (len > 3 && strcmp(text + len - 3, "UTC") == 0)
+        memcpy(text + len - 3, "Z", 2);
+    int err = text ? rfc3339_parse(slice_of(text), real_us) : ERR_INVALID;
+    free(text);
+    return err;
+}
+
+/* It goes into a header line. */
+static bool text_is_token(const char *text) {
+    size_t len = text ? strlen(text) : 0, i = 0;
+    while (i < len && text[i] > ' ' && text[i] < 127)
+        i++;
+    return len > 0 && i == len;
+}
+
+int aws_sso_token_parse(struct slice json, struct aws_sso_token *t) {
+    *t = (struct aws_sso_token){0};
+    struct json_object *object = json_document_parse(json);
+    int err = ERR_INVALID;
+    if (json_object_is_type(object, json_type_object)) {
+        t->access_token = json_text_member(object, "accessToken");
+        err = text_is_token(t->access_token) ? json_read_login_time(object, "expiresAt", &t->expires_us) : ERR_INVALID;
+    }
+    json_object_put(object);
+    if (err)
+        aws_sso_token_release(t);
+    return err;
+}
+
+int aws_sso_keys_parse(struct slice json, struct aws_fresh_keys *keys) {
+    *keys = (struct aws_fresh_keys){0};
+    struct json_object *object = json_document_parse(json), *found, *expires;
+    if (json_object_object_get_ex(object, "roleCredentials", &found)) {
+        keys->access_key = json_text_member(found, "accessKeyId");
+        keys->secret_key = json_text_member(found, "secretAccessKey");
+        keys->session_token = json_text_member(found, "sessionToken");
+        int64_t ms = json_object_object_get_ex(found, "expiration", &expires) ? json_object_get_int64(expires) : 0;
+        keys->expires_us = ms > 0 && ms <= INT64_MAX / 1000 ? ms * 1000 : 0;
+    }
+    json_object_put(object);
+    if (keys->access_key && keys->secret_key && keys->session_token && keys->expires_us)
+        return 0;
+    aws_fresh_keys_release(keys);
+    return ERR_INVALID;
+}
+
+void aws_sso_message_parse(struct slice json, char *message, size_t size) {
+    struct json_object *object = json_document_parse(json);
+    char *text = json_object_is_type(object, json_type_object) ? json_text_member(object, "message") : NULL;
+    struct buf shown = BUF_INIT;
+    bool known = text && text_add_printable(&shown, slice_of(text)) == 0;
+    snprintf(message, size, "%s", known && shown.data ? shown.data : "");
+    buf_release(&shown);
+    free(text);
+    json_object_put(object);
 }

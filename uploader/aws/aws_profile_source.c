@@ -2,6 +2,7 @@
 #include "aws/aws_settings.h"
 #include "pure/text.h"
 #include "uploader/aws/aws_keys.h"
+#include "uploader/aws/aws_sso.h"
 #include "uploader/aws/aws_sts.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,6 +99,83 @@ static const char *role_link_session_name(const struct role_link *l) {
     return name ? name : aws_environment("AWS_ROLE_SESSION_NAME");
 }
 
+/* --- SSO --- */
+
+static bool role_link_has_sso(const struct role_link *l) {
+    return role_link_value(l, AWS_SSO_SESSION) || role_link_value(l, AWS_SSO_START_URL) ||
+           role_link_value(l, AWS_SSO_ACCOUNT_ID) || role_link_value(l, AWS_SSO_ROLE_NAME);
+}
+
+/* A setting of the section [sso-session NAME], which the profile may repeat. */
+static const char *sso_value(const struct aws_program *p, const struct role_link *l, const struct aws_profile *session,
+                             enum aws_key key, const char *name) {
+    const char *of_profile = role_link_value(l, key), *of_session = session->value[key];
+    if (of_profile && of_session && strcmp(of_profile, of_session) != 0)
+        program_refuse(p, "profile %.200s and its sso_session have different values of %s; remove one", l->name, name);
+    return of_session ? of_session : of_profile;
+}
+
+/* False: a problem, or *err. */
+static bool program_find_portal(const struct aws_program *p, const char *region, char url[AWS_URL_SIZE], int *err) {
+    struct aws_settings aws;
+    *err = aws_settings_read(&aws, p->profile_option);
+    if (*err)
+        return false;
+    if (aws.sso_endpoint_url)
+        *err = aws_named_url(url, "the SSO portal", aws.sso_endpoint_url, aws.sso_endpoint_from, p->problem,
+                             p->problem_size);
+    else
+        *err = aws_service_url(url, "portal.sso", region);
+    aws_settings_release(&aws);
+    if (*err != ERR_INVALID)
+        return !*err;
+    *err = 0;
+    return false;
+}
+
+static int sso_new(struct aws_source **s, const struct aws_program *p, const struct role_link *l,
+                   const struct aws_profile *session) {
+    char portal[AWS_URL_SIZE];
+    const char *region = sso_value(p, l, session, AWS_SSO_REGION, "sso_region");
+    struct aws_sso sso = {.profile = l->name,
+                          .session = role_link_value(l, AWS_SSO_SESSION),
+                          .start_url = sso_value(p, l, session, AWS_SSO_START_URL, "sso_start_url"),
+                          .account_id = role_link_value(l, AWS_SSO_ACCOUNT_ID),
+                          .role_name = role_link_value(l, AWS_SSO_ROLE_NAME),
+                          .portal_url = portal};
+    const char *lacks = !sso.account_id  ? "sso_account_id"
+                        : !sso.role_name ? "sso_role_name"
+                        : !sso.start_url ? "sso_start_url"
+                        : !region        ? "sso_region"
+                                         : NULL;
+    int err = 0;
+    if (p->problem[0])
+        return 0;
+    if (sso.session && !session->found)
+        program_refuse(p, "profile %.200s has sso_session %.200s, which is not in ~/.aws/config; correct it", l->name,
+                       sso.session);
+    else if (lacks)
+        program_refuse(p, "profile %.200s uses SSO, but has no %s; add it", l->name, lacks);
+    else if (!s3_region_is_valid(slice_of(region)))
+        program_refuse(p, "profile %.200s has sso_region %.60s, which is not the name of a region; correct it", l->name,
+                       region);
+    else if (program_find_portal(p, region, portal, &err))
+        err = aws_sso_new(s, p->http, &sso);
+    return err || !*s ? err : source_name(s, l);
+}
+
+static int role_link_sso_new(struct aws_source **s, const struct aws_program *p, const struct role_link *l) {
+    struct aws_profile session = {.found = false};
+    const char *name = role_link_value(l, AWS_SSO_SESSION);
+    int err = name ? aws_file_read(&session, AWS_FILE_SSO_SESSIONS, name) : 0;
+    if (!err)
+        err = sso_new(s, p, l, &session);
+    aws_profile_release(&session);
+    return err;
+}
+
+/* --- tokens of a profile --- */
+
 static int role_link_token_new(struct aws_source **s, const struct aws_program *p, const struct role_link *l) {
     const char *token_file = role_link_value(l, AWS_WEB_IDENTITY);
     struct aws_role role = {.arn = role_link_value(l, AWS_ROLE_ARN), .session_name = role_link_session_name(l)};
@@ -106,10 +184,9 @@ static int role_link_token_new(struct aws_source **s, const struct aws_program *
         int err = web_identity_new(s, p, &role, token_file);
         return err || !*s ? err : source_name(s, l);
     }
-    if (token_file)
-        program_refuse(p, "profile %.200s has web_identity_token_file but no role_arn; set both or none", l->name);
-    else if (role_link_value(l, AWS_SSO_SESSION) || role_link_value(l, AWS_SSO_START_URL))
-        program_refuse(p, "profile %.200s uses SSO, which chunklift does not do; use credential_process", l->name);
+    if (!token_file)
+        return role_link_has_sso(l) ? role_link_sso_new(s, p, l) : 0;
+    program_refuse(p, "profile %.200s has web_identity_token_file but no role_arn; set both or none", l->name);
     return 0;
 }
 

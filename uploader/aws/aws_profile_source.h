@@ -21,7 +21,7 @@ struct aws_program {
 
 /*
  * The sources in the order of botocore: first a role (role_arn without web_identity_token_file),
- * then web identity, later the credential_process. *s is NULL when the profile has no such setting,
+ * then web identity or SSO, later the credential_process. *s is NULL when the profile has no such setting,
  * and when there is a problem. ERR_NOMEM.
  */
 int aws_profile_role_new(struct aws_source **s, const struct aws_program *p, const char *profile) MUST_CHECK;

@@ -52,13 +52,30 @@ static const struct {
     {"us-isob-", "sc2s.sgov.gov"}, {"eu-isoe-", "cloud.adc-e.uk"}, {"us-isof-", "csp.hci.ic.gov"},
 };
 
-int aws_service_url(char *url, size_t size, const char *service, const char *region) {
+int aws_service_url(char url[AWS_URL_SIZE], const char *service, const char *region) {
     const char *domain = "amazonaws.com";
     for (size_t i = 0; i < sizeof partitions / sizeof *partitions; i++)
         if (strncmp(region, partitions[i].region_start, strlen(partitions[i].region_start)) == 0)
             domain = partitions[i].domain;
-    int len = snprintf(url, size, "https://%s.%s.%s/", service, region, domain);
-    return len < 0 || (size_t)len >= size ? ERR_LIMIT : 0;
+    int len = snprintf(url, AWS_URL_SIZE, "https://%s.%s.%s/", service, region, domain);
+    return len < 0 || (size_t)len >= AWS_URL_SIZE ? ERR_LIMIT : 0;
+}
+
+int aws_named_url(char url[AWS_URL_SIZE], const char *service, const char *named, const char *from, char *problem,
+                  size_t problem_size) {
+    struct s3_url parts;
+    struct buf text = BUF_INIT;
+    const char *wrong = s3_url_parse(slice_of(named), &parts);
+    int err = wrong ? ERR_INVALID : s3_url_add_normal(&text, &parts);
+    if (wrong) {
+        bool known = s3_url_add_shown(&text, slice_of(named)) == 0;
+        snprintf(problem, problem_size, "%s %.200s cannot be the endpoint of %s: %s", from, known ? text.data : "",
+                 service, wrong);
+    }
+    if (!err)
+        snprintf(url, AWS_URL_SIZE, "%s/", text.data);
+    buf_release(&text);
+    return err;
 }
 
 /* --- one request --- */

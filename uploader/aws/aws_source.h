@@ -3,6 +3,7 @@
  *
  *   aws_process.c       credential_process
  *   aws_assume_role.c   role_arn: AssumeRole at STS, with the keys of another source
+ *   aws_sso.c           sso_session, sso_start_url: the token of `aws sso login`
  *   aws_web_identity.c  AWS_WEB_IDENTITY_TOKEN_FILE: AssumeRoleWithWebIdentity at STS
  *   aws_container.c     AWS_CONTAINER_CREDENTIALS_*: the endpoint of ECS and EKS
  *   aws_imds.c          instance metadata of EC2, version 2
@@ -18,6 +19,7 @@
 #include "aws/aws_config.h"
 #include "pure/buf.h"
 #include "pure/err.h"
+#include "pure/s3_endpoint.h"
 #include "uploader/http/http.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -79,8 +81,13 @@ int aws_imds_new(struct aws_source **s, struct http *http) MUST_CHECK;
 
 /* --- shared by the sources (aws_source.c, aws_json.c) --- */
 
+#define AWS_URL_SIZE (S3_URL_MAX + 2)
 /* The URL of a service of Amazon in a region, with a slash at the end. ERR_LIMIT. */
-int aws_service_url(char *url, size_t size, const char *service, const char *region) MUST_CHECK;
+int aws_service_url(char url[AWS_URL_SIZE], const char *service, const char *region) MUST_CHECK;
+/* The same of an endpoint that a setting names. from: the setting; service: its name for people. ERR_INVALID: problem gets
+ * one line. ERR_NOMEM. */
+int aws_named_url(char url[AWS_URL_SIZE], const char *service, const char *named, const char *from, char *problem,
+                  size_t problem_size) MUST_CHECK;
 
 /* One HTTP request of a source. */
 struct aws_call {

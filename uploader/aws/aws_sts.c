@@ -31,23 +31,6 @@ static bool sts_region_is_global(const char *region) {
     return false;
 }
 
-static int sts_take_named_endpoint(struct aws_sts *sts, const struct aws_settings *aws, char *problem,
-                                   size_t problem_size) {
-    struct s3_url parts;
-    struct buf url = BUF_INIT;
-    const char *wrong = s3_url_parse(slice_of(aws->sts_endpoint_url), &parts);
-    int err = wrong ? ERR_INVALID : s3_url_add_normal(&url, &parts);
-    if (wrong) {
-        bool known = s3_url_add_shown(&url, slice_of(aws->sts_endpoint_url)) == 0;
-        snprintf(problem, problem_size, "%s %.200s cannot be the endpoint of STS: %s", aws->sts_endpoint_from,
-                 known ? url.data : "", wrong);
-    }
-    if (!err)
-        snprintf(sts->url, sizeof sts->url, "%s/", url.data);
-    buf_release(&url);
-    return err;
-}
-
 int aws_sts_choose(struct aws_sts *sts, const struct aws_settings *aws, const char *region, char *problem,
                    size_t problem_size) {
     const char *regional = aws->sts_regional_endpoints;
@@ -63,8 +46,8 @@ int aws_sts_choose(struct aws_sts *sts, const struct aws_settings *aws, const ch
     if (region)
         snprintf(sts->region, sizeof sts->region, "%s", region);
     if (aws->sts_endpoint_url)
-        return sts_take_named_endpoint(sts, aws, problem, problem_size);
-    return region ? aws_service_url(sts->url, sizeof sts->url, "sts", region) : 0;
+        return aws_named_url(sts->url, "STS", aws->sts_endpoint_url, aws->sts_endpoint_from, problem, problem_size);
+    return region ? aws_service_url(sts->url, "sts", region) : 0;
 }
 
 /* --- the role --- */

@@ -6,11 +6,10 @@
 #define CHUNKLIFT_AWS_STS_H
 
 #include "aws/aws_settings.h"
-#include "pure/s3_endpoint.h"
 #include "uploader/aws/aws_source.h"
 
 struct aws_sts {
-    char url[S3_URL_MAX + 2];       /* with a slash at the end */
+    char url[AWS_URL_SIZE];         /* with a slash at the end */
     char region[S3_REGION_MAX + 1]; /* that requests are signed for */
 };
 

@@ -427,7 +427,8 @@ static void test_settings_that_cannot_be_used_are_refused(void **state) {
                    "profile b is a source_profile, but has no keys; add aws_access_key_id, role_arn or");
     assert_refused(ROLE("a", "source_profile = b") "[profile b]\naws_access_key_id = A\n", "a",
                    "profile b is a source_profile, but has no aws_secret_access_key; add");
-    assert_refused(ROLE("a", "source_profile = b") "[profile b]\nsso_session = x\n", "a", "profile b uses SSO");
+    assert_refused(ROLE("a", "source_profile = b") "[profile b]\nsso_session = x\n", "a",
+                   "profile b has sso_session x, which is not in ~/.aws/config");
     assert_refused(ROLE("a", "source_profile = b") "[profile b]\nweb_identity_token_file = t\n", "a",
                    "profile b has web_identity_token_file but no role_arn");
     assert_refused("[profile a]\nlogin_session = arn:x\n", "a", "profile a has keys of 'aws login'");

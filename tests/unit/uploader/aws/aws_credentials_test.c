@@ -101,7 +101,7 @@ static void test_other_kinds_are_refused_by_name(void **state) {
                             "aws_secret_access_key=S\n[profile sso]\nsso_session=x\n"
                             "[profile web]\nweb_identity_token_file=/f\n");
     assert_no_keys("role", "source_profile default, which is neither in");
-    assert_no_keys("sso", "SSO");
+    assert_no_keys("sso", "sso_session x, which is not in ~/.aws/config");
     assert_no_keys("web", "has web_identity_token_file but no role_arn");
 }
 

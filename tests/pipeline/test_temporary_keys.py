@@ -1,5 +1,6 @@
-"""Roles that a profile assumes (AssumeRole at STS): the keys that uploads are signed with, their renewal, and lines about failures."""
+"""Keys of roles that a profile assumes (AssumeRole at STS), and of SSO: what uploads are signed with, renewal, and lines about failures."""
 
+import hashlib
 import json
 import time
 from urllib.parse import parse_qs
@@ -11,7 +12,16 @@ from support.toy_store import Reply, ToyStore, error
 
 BASE = "[profile base]\naws_access_key_id = AKIDBASE\naws_secret_access_key = hunter2secret\n"
 DEV = BASE + "[profile dev]\nrole_arn = arn:aws:iam::1:role/dev\nsource_profile = base\nexternal_id = hunter2id\n"
-SECRETS = ("hunter2secret", "hunter2id", "hunter2token", "hunter2role")
+SSO = """[profile sso]
+sso_session = corp
+sso_account_id = 123456789012
+sso_role_name = uploader
+
+[sso-session corp]
+sso_region = eu-west-1
+sso_start_url = https://corp.example/start
+"""
+SECRETS = ("hunter2secret", "hunter2id", "hunter2token", "hunter2role", "hunter2login")
 
 
 def configure(box, text):
@@ -31,6 +41,19 @@ def sts_keys(key_id, seconds=3600):
 
 def refusal(status, code, message):
     return Reply(status, f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>".encode())
+
+
+def log_in(box, seconds, token="hunter2login"):
+    """Leaves the file that `aws sso login` writes."""
+    cache = box.dir / "home" / ".aws" / "sso" / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    login = {"startUrl": "https://corp.example/start", "region": "eu-west-1", "accessToken": token, "expiresAt": utc(seconds)}
+    (cache / (hashlib.sha1(b"corp").hexdigest() + ".json")).write_text(json.dumps(login))
+
+
+def portal_keys(key_id, seconds=3600):
+    keys = {"accessKeyId": key_id, "secretAccessKey": "hunter2role", "sessionToken": "hunter2token", "expiration": int((time.time() + seconds) * 1000)}
+    return Reply(body=json.dumps({"roleCredentials": keys}).encode())
 
 
 def form_of(request):
@@ -115,17 +138,57 @@ def test_doctor_shows_the_role_and_its_end(box):
     assert_no_secrets(box, done.stdout, done.stderr)
 
 
+# --- SSO ------------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_upload_is_signed_with_the_keys_of_sso(box, store, src):
+    configure(box, SSO)
+    log_in(box, 3600)
+    with ToyStore(lambda request: portal_keys("ASIASSO")) as portal:
+        done = box.cp("-v", "--profile", "sso", "--endpoint-url", store.url, src, "s3://bucket/k", env={"AWS_ENDPOINT_URL_SSO": portal.url})
+        asked = portal.requests[0]
+        assert (asked.method, asked.path, asked.query) == ("GET", "/federation/credentials", {"role_name": "uploader", "account_id": "123456789012"})
+        assert asked.headers["x-amz-sso_bearer_token"] == "hunter2login" and not asked.signed_for
+        checks = box.run("doctor", "--json", "--journal", box.journal, "--profile", "sso", "--endpoint-url", store.url, "s3://bucket/p",
+                         env={"AWS_ENDPOINT_URL_SSO": portal.url}, status=None)
+    assert store.body("/bucket/k") == src.read_bytes()
+    assert store.requests[-1].signed_for[0] == "ASIASSO" and store.requests[-1].headers["x-amz-security-token"] == "hunter2token"
+    detail = {c["name"]: c["detail"] for c in map(json.loads, checks.stdout.splitlines())}["credentials"]
+    assert detail.startswith("from SSO of profile sso (ASIA…, with a session token, valid until ")
+    assert_no_secrets(box, done.stdout, done.stderr, checks.stdout, checks.stderr)
+
+
+@pytest.mark.parametrize("seconds, message", [(None, "SSO of profile sso has no login"), (-1, "SSO of profile sso has a login that has expired"),
+                                              (3600, "SSO of profile sso has a login that is no longer valid")])
+def test_a_login_that_does_not_count_names_the_command(box, store, src, seconds, message):
+    configure(box, SSO.replace("[sso-session", "aws_access_key_id = AKIDOWN\naws_secret_access_key = S\n[sso-session"))
+    if seconds:
+        log_in(box, seconds)
+    with ToyStore(lambda request: Reply(401)) as portal:
+        done = box.cp("--profile", "sso", "--endpoint-url", store.url, src, "s3://bucket/k", env={"AWS_ENDPOINT_URL_SSO": portal.url}, status=2)
+        assert len(portal.requests) == (1 if seconds == 3600 else 0)
+    assert f"no credentials: {message}; run 'aws sso login --profile sso'" in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert store.requests == [] and not box.journal.exists()
+    assert_no_secrets(box, done.stderr)
+
+
+# --- renewal --------------------------------------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.slow
 def test_an_upload_outlives_its_keys(box):
-    """Keys of 20 s are renewed at least twice during the upload. The store refuses expired keys, and no request has them."""
-    configure(box, DEV)
+    """Keys of 20 s are renewed at least twice during the upload. The store refuses expired keys, and no request has them. Two uploads side by side."""
+    configure(box, DEV + SSO)
+    log_in(box, 3600)
     big = random_file(box.dir / "big", 27 << 20)
     ends, refused = {}, []
 
-    def assume(request):
-        key_id = f"ASIA{len(ends)}"
-        ends[key_id] = time.time() + 20
-        return sts_keys(key_id, 20)
+    def keys(make):
+        def give(request):
+            key_id = f"ASIA{make.__name__}{len(ends)}"
+            ends[key_id] = time.time() + 20
+            return make(key_id, 20)
+        return give
 
     def answer(request):
         if ends[request.signed_for[0]] <= time.time():
@@ -133,13 +196,20 @@ def test_an_upload_outlives_its_keys(box):
             return error(400, "ExpiredToken")
         return None
 
-    with ToyStore(assume) as sts, ToyStore(answer) as store:
-        done = box.cp("--json", "--profile", "dev", "--endpoint-url", store.url, "--chunk-size", "5MiB", "--uploaders", 1, "--slots", 1, "--bwlimit", "1MiB", big,
-                      "s3://bucket/k", env={"AWS_ENDPOINT_URL_STS": sts.url})
-    summary = [json.loads(line) for line in done.stdout.splitlines()][-1]
-    used = {r.signed_for[0] for r in store.requests if r.method == "PUT"}
-    assert store.body("/bucket/k") == big.read_bytes() and len(used) >= 3, used
-    assert not refused and summary["event"] == "summary" and summary["retries"] == 0, summary
+    with ToyStore(keys(sts_keys)) as sts, ToyStore(keys(portal_keys)) as portal, ToyStore(answer) as store:
+        runs = {profile: box.start("cp", "--json", "--journal", box.dir / f"journal-{profile}", "--profile", profile, "--endpoint-url", store.url,
+                                   "--chunk-size", "5MiB", "--uploaders", 1, "--slots", 1, "--bwlimit", "1MiB", big, f"s3://bucket/{profile}",
+                                   env={"AWS_ENDPOINT_URL_STS": sts.url, "AWS_ENDPOINT_URL_SSO": portal.url}) for profile in ("dev", "sso")}
+        for profile, child in runs.items():
+            assert child.wait(90) == 0, child.log.read_text()
+            used = {r.signed_for[0] for r in store.requests if r.method == "PUT" and r.path == f"/bucket/{profile}"}
+            assert store.body(f"/bucket/{profile}") == big.read_bytes() and len(used) >= 3, used
+            summary = [json.loads(line) for line in child.log.read_text().splitlines() if '"summary"' in line][-1]
+            assert summary["retries"] == 0, summary
+    assert not refused
+
+
+# --- a real service -------------------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_real_service_gives_the_keys(box, rgw, src):
