@@ -62,10 +62,9 @@ static const struct {
     const char *block, *name;
     enum aws_key key;
 } known_block_keys[] = {
-    {"s3", "addressing_style", AWS_ADDRESSING_STYLE},
-    {"s3", "endpoint_url", AWS_S3_ENDPOINT_URL},
-    {"sts", "endpoint_url", AWS_STS_ENDPOINT_URL},
-    {"sso", "endpoint_url", AWS_SSO_ENDPOINT_URL},
+    {"s3", "addressing_style", AWS_ADDRESSING_STYLE},        {"s3", "endpoint_url", AWS_S3_ENDPOINT_URL},
+    {"sts", "endpoint_url", AWS_STS_ENDPOINT_URL},           {"sso", "endpoint_url", AWS_SSO_ENDPOINT_URL},
+    {"sso_oidc", "endpoint_url", AWS_SSO_OIDC_ENDPOINT_URL},
 };
 
 static bool char_is_space(char c) {

@@ -46,6 +46,7 @@ enum aws_key {
     AWS_S3_ENDPOINT_URL,  /* in the block `s3 =`; valid in a [services NAME] section only */
     AWS_STS_ENDPOINT_URL, /* in the block `sts =`; valid there only */
     AWS_SSO_ENDPOINT_URL, /* in the block `sso =`; valid there only */
+    AWS_SSO_OIDC_ENDPOINT_URL,
     AWS_KEYS
 };
 /* The sections that are read: profiles of ~/.aws/config; profiles of ~/.aws/credentials; [services

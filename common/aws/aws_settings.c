@@ -84,9 +84,11 @@ static int settings_take_endpoints(struct aws_settings *s, const struct aws_file
     struct endpoint_setting s3 = endpoint_find(f, "AWS_ENDPOINT_URL_S3", AWS_S3_ENDPOINT_URL);
     struct endpoint_setting sts = endpoint_find(f, "AWS_ENDPOINT_URL_STS", AWS_STS_ENDPOINT_URL);
     struct endpoint_setting sso = endpoint_find(f, "AWS_ENDPOINT_URL_SSO", AWS_SSO_ENDPOINT_URL);
+    struct endpoint_setting oidc = endpoint_find(f, "AWS_ENDPOINT_URL_SSO_OIDC", AWS_SSO_OIDC_ENDPOINT_URL);
     s->endpoint_from = s3.from;
     s->sts_endpoint_from = sts.from;
     s->sso_endpoint_from = sso.from;
+    s->sso_oidc_endpoint_from = oidc.from;
     if (profile_value(f, AWS_S3_ENDPOINT_URL) && !s3.value)
         settings_set_problem(
             s->endpoint_problem, s,
@@ -96,7 +98,9 @@ static int settings_take_endpoints(struct aws_settings *s, const struct aws_file
     int err = settings_copy(&s->endpoint_url, s3.value);
     if (!err)
         err = settings_copy(&s->sts_endpoint_url, sts.value);
-    return err ? err : settings_copy(&s->sso_endpoint_url, sso.value);
+    if (!err)
+        err = settings_copy(&s->sso_endpoint_url, sso.value);
+    return err ? err : settings_copy(&s->sso_oidc_endpoint_url, oidc.value);
 }
 
 /* --- the other settings --- */
@@ -184,6 +188,7 @@ void aws_settings_release(struct aws_settings *s) {
     free(s->endpoint_url);
     free(s->sts_endpoint_url);
     free(s->sso_endpoint_url);
+    free(s->sso_oidc_endpoint_url);
     free(s->sts_regional_endpoints);
     free(s->region);
     free(s->ca_bundle);

@@ -20,6 +20,8 @@ struct aws_settings {
     const char *sts_regional_from;
     char *sso_endpoint_url; /* AWS_ENDPOINT_URL_SSO, then as endpoint_url; NULL: none */
     const char *sso_endpoint_from;
+    char *sso_oidc_endpoint_url; /* AWS_ENDPOINT_URL_SSO_OIDC, the same */
+    const char *sso_oidc_endpoint_from;
     const char *endpoint_from; /* the origin of endpoint_url, for messages */
     char *region;              /* AWS_REGION, AWS_DEFAULT_REGION, profile; trimmed; NULL: none */
     const char *region_from;

@@ -11,6 +11,7 @@
 #include "pure/text.h"
 #include "system/log.h"
 #include "uploader/aws/aws_sso.h"
+#include "uploader/aws/aws_sso_login.h"
 #include "uploader/http/http_date.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -74,16 +75,35 @@ static void check_metadata(struct slice text) {
     aws_fresh_keys_release(&r);
 }
 
-/* The token goes into a header line. */
+/* The token goes into a header line. A login with another token is read as such. */
+static void check_login(struct slice text) {
+    struct aws_sso_token token, fresh = {0}, again;
+    struct buf out = BUF_INIT;
+    char next[] = "next";
+    CHECK(aws_sso_renewal_parse(text, 0, &fresh) == 0 ? fresh.access_token && fresh.expires_us > 0
+                                                      : !fresh.access_token && !fresh.refresh_token);
+    aws_sso_token_release(&fresh);
+    if (aws_sso_token_parse(text, &token) == 0) {
+        CHECK(token.access_token[0] && !strpbrk(token.access_token, "\r\n ") && token.expires_us >= 0);
+        fresh = (struct aws_sso_token){.access_token = next, .expires_us = 1000000};
+        CHECK(aws_sso_login_rewrite(text, &fresh, &out) == 0);
+        CHECK(out.len > AWS_JSON_MAX || aws_sso_token_parse(buf_slice(&out), &again) == 0);
+        if (out.len <= AWS_JSON_MAX) {
+            CHECK(strcmp(again.access_token, next) == 0 && again.expires_us == 1000000);
+            CHECK(same_text(again.refresh_token, token.refresh_token) && same_text(again.client_id, token.client_id));
+            aws_sso_token_release(&again);
+        }
+    } else {
+        CHECK(!token.access_token && !token.refresh_token);
+    }
+    aws_sso_token_release(&token);
+    buf_release(&out);
+}
+
 static void check_sso(struct slice text) {
-    struct aws_sso_token token;
     struct aws_fresh_keys r;
     char message[60];
-    if (aws_sso_token_parse(text, &token) == 0)
-        CHECK(token.access_token[0] && !strpbrk(token.access_token, "\r\n ") && token.expires_us >= 0);
-    else
-        CHECK(!token.access_token);
-    aws_sso_token_release(&token);
+    check_login(text);
     int err = aws_sso_keys_parse(text, &r);
     CHECK(err ? !r.access_key && !r.secret_key && !r.session_token
               : r.access_key[0] && r.secret_key[0] && r.session_token[0] && r.expires_us > 0);
@@ -229,6 +249,7 @@ static const struct {
     [AWS_S3_ENDPOINT_URL] = {"s3", "endpoint_url"},
     [AWS_STS_ENDPOINT_URL] = {"sts", "endpoint_url"},
     [AWS_SSO_ENDPOINT_URL] = {"sso", "endpoint_url"},
+    [AWS_SSO_OIDC_ENDPOINT_URL] = {"sso_oidc", "endpoint_url"},
 };
 
 static bool may_stand_in_a_file(const char *value) {

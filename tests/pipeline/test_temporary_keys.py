@@ -43,12 +43,14 @@ def refusal(status, code, message):
     return Reply(status, f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>".encode())
 
 
-def log_in(box, seconds, token="hunter2login"):
-    """Leaves the file that `aws sso login` writes."""
+def log_in(box, seconds, **more):
+    """Leaves the file that `aws sso login` writes, and returns its path."""
     cache = box.dir / "home" / ".aws" / "sso" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-    login = {"startUrl": "https://corp.example/start", "region": "eu-west-1", "accessToken": token, "expiresAt": utc(seconds)}
-    (cache / (hashlib.sha1(b"corp").hexdigest() + ".json")).write_text(json.dumps(login))
+    login = {"startUrl": "https://corp.example/start", "region": "eu-west-1", "accessToken": "hunter2login", "expiresAt": utc(seconds), **more}
+    path = cache / (hashlib.sha1(b"corp").hexdigest() + ".json")
+    path.write_text(json.dumps(login))
+    return path
 
 
 def portal_keys(key_id, seconds=3600):
@@ -170,6 +172,24 @@ def test_a_login_that_does_not_count_names_the_command(box, store, src, seconds,
     assert f"no credentials: {message}; run 'aws sso login --profile sso'" in done.stderr and done.stderr.count("\n") == 1, done.stderr
     assert store.requests == [] and not box.journal.exists()
     assert_no_secrets(box, done.stderr)
+
+
+def test_a_login_is_renewed_once_for_all_programs(box, store, src):
+    configure(box, SSO)
+    path = log_in(box, -1, clientId="C", clientSecret="hunter2secret", refreshToken="hunter2id", registrationExpiresAt=utc(3600))
+    fresh = {"accessToken": "next-login", "expiresIn": 3600, "refreshToken": "next-refresh", "tokenType": "Bearer"}
+    with ToyStore(lambda request: portal_keys("ASIASSO")) as portal, ToyStore(lambda request: Reply(body=json.dumps(fresh).encode())) as oidc:
+        done = box.cp("-v", "--profile", "sso", "--endpoint-url", store.url, "--uploaders", 3, src, "s3://bucket/k",
+                      env={"AWS_ENDPOINT_URL_SSO": portal.url, "AWS_ENDPOINT_URL_SSO_OIDC": oidc.url})
+        asked = [(r.method, r.path, json.loads(r.body)) for r in oidc.requests]
+        assert {r.headers["x-amz-sso_bearer_token"] for r in portal.requests} == {"next-login"}
+    form = {"grantType": "refresh_token", "clientId": "C", "clientSecret": "hunter2secret", "refreshToken": "hunter2id"}
+    assert asked == [("POST", "/token", form)]
+    login = json.loads(path.read_text())
+    assert login["accessToken"] == "next-login" and login["refreshToken"] == "next-refresh" and login["clientSecret"] == "hunter2secret"
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert store.body("/bucket/k") == src.read_bytes()
+    assert_no_secrets(box, done.stdout, done.stderr)
 
 
 # --- renewal --------------------------------------------------------------------------------------------------------------------------------------

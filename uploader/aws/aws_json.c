@@ -1,9 +1,12 @@
 #include "pure/rfc3339.h"
 #include "pure/text.h"
 #include "uploader/aws/aws_sso.h"
+#include "uploader/aws/aws_sso_login.h"
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define LOGIN_MAX_S ((int64_t)366 * 24 * 3600) /* of a renewed login */
 
 static char *json_text_member(struct json_object *object, const char *name) {
     struct json_object *member;
@@ -117,11 +120,61 @@ int aws_sso_token_parse(struct slice json, struct aws_sso_token *t) {
     int err = ERR_INVALID;
     if (json_object_is_type(object, json_type_object)) {
         t->access_token = json_text_member(object, "accessToken");
+        t->refresh_token = json_text_member(object, "refreshToken");
+        t->client_id = json_text_member(object, "clientId");
+        t->client_secret = json_text_member(object, "clientSecret");
+        if (json_read_login_time(object, "registrationExpiresAt", &t->registration_expires_us))
+            t->registration_expires_us = 0;
         err = text_is_token(t->access_token) ? json_read_login_time(object, "expiresAt", &t->expires_us) : ERR_INVALID;
     }
     json_object_put(object);
     if (err)
         aws_sso_token_release(t);
+    return err;
+}
+
+int aws_sso_renewal_parse(struct slice json, int64_t now_us, struct aws_sso_token *t) {
+    *t = (struct aws_sso_token){0};
+    struct json_object *object = json_document_parse(json), *seconds;
+    int64_t left_s = 0;
+    if (json_object_is_type(object, json_type_object)) {
+        t->access_token = json_text_member(object, "accessToken");
+        t->refresh_token = json_text_member(object, "refreshToken");
+        left_s = json_object_object_get_ex(object, "expiresIn", &seconds) ? json_object_get_int64(seconds) : 0;
+    }
+    json_object_put(object);
+    if (text_is_token(t->access_token) && left_s > 0 && left_s <= LOGIN_MAX_S) {
+        t->expires_us = now_us + left_s * 1000000;
+        return 0;
+    }
+    aws_sso_token_release(t);
+    return ERR_INVALID;
+}
+
+static int json_set_text(struct json_object *object, const char *name, const char *value) {
+    struct json_object *text = json_object_new_string(value);
+    if (text && json_object_object_add(object, name, text) == 0)
+        return 0;
+    json_object_put(text);
+    return ERR_NOMEM;
+}
+
+int aws_sso_login_rewrite(struct slice json, const struct aws_sso_token *fresh, struct buf *out) {
+    struct json_object *object = json_document_parse(json);
+    char end[RFC3339_SIZE];
+    rfc3339_format(fresh->expires_us, end);
+    snprintf(end + strlen("2026-11-30T20:00:00"), 2, "Z"); /* whole seconds, as the AWS CLI writes them */
+    int err = json_object_is_type(object, json_type_object) ? 0 : ERR_INVALID;
+    if (!err)
+        err = json_set_text(object, "accessToken", fresh->access_token);
+    if (!err)
+        err = json_set_text(object, "expiresAt", end);
+    if (!err && fresh->refresh_token)
+        err = json_set_text(object, "refreshToken", fresh->refresh_token);
+    const char *text = err ? NULL : json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN);
+    if (!err)
+        err = text ? buf_add_text(out, text) : ERR_NOMEM;
+    json_object_put(object);
     return err;
 }
 
@@ -143,9 +196,13 @@ int aws_sso_keys_parse(struct slice json, struct aws_fresh_keys *keys) {
 }
 
 void aws_sso_message_parse(struct slice json, char *message, size_t size) {
+    static const char *const names[] = {"message", "error_description", "error"}; /* of the portal, of a renewal */
     struct json_object *object = json_document_parse(json);
-    char *text = json_object_is_type(object, json_type_object) ? json_text_member(object, "message") : NULL;
+    bool is_object = json_object_is_type(object, json_type_object);
     struct buf shown = BUF_INIT;
+    char *text = NULL;
+    for (size_t i = 0; is_object && !text && i < sizeof names / sizeof *names; i++)
+        text = json_text_member(object, names[i]);
     bool known = text && text_add_printable(&shown, slice_of(text)) == 0;
     snprintf(message, size, "%s", known && shown.data ? shown.data : "");
     buf_release(&shown);

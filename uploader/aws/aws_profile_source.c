@@ -115,17 +115,26 @@ static const char *sso_value(const struct aws_program *p, const struct role_link
     return of_session ? of_session : of_profile;
 }
 
+struct sso_urls {
+    char portal[AWS_URL_SIZE], oidc[AWS_URL_SIZE];
+};
+
 /* False: a problem, or *err. */
-static bool program_find_portal(const struct aws_program *p, const char *region, char url[AWS_URL_SIZE], int *err) {
+static bool program_find_sso(const struct aws_program *p, const char *region, struct sso_urls *urls, int *err) {
     struct aws_settings aws;
     *err = aws_settings_read(&aws, p->profile_option);
     if (*err)
         return false;
     if (aws.sso_endpoint_url)
-        *err = aws_named_url(url, "the SSO portal", aws.sso_endpoint_url, aws.sso_endpoint_from, p->problem,
+        *err = aws_named_url(urls->portal, "the SSO portal", aws.sso_endpoint_url, aws.sso_endpoint_from, p->problem,
                              p->problem_size);
     else
-        *err = aws_service_url(url, "portal.sso", region);
+        *err = aws_service_url(urls->portal, "portal.sso", region);
+    if (!*err && aws.sso_oidc_endpoint_url)
+        *err = aws_named_url(urls->oidc, "SSO logins", aws.sso_oidc_endpoint_url, aws.sso_oidc_endpoint_from,
+                             p->problem, p->problem_size);
+    else if (!*err)
+        *err = aws_service_url(urls->oidc, "oidc", region);
     aws_settings_release(&aws);
     if (*err != ERR_INVALID)
         return !*err;
@@ -135,14 +144,15 @@ static bool program_find_portal(const struct aws_program *p, const char *region,
 
 static int sso_new(struct aws_source **s, const struct aws_program *p, const struct role_link *l,
                    const struct aws_profile *session) {
-    char portal[AWS_URL_SIZE];
+    struct sso_urls urls;
     const char *region = sso_value(p, l, session, AWS_SSO_REGION, "sso_region");
     struct aws_sso sso = {.profile = l->name,
                           .session = role_link_value(l, AWS_SSO_SESSION),
                           .start_url = sso_value(p, l, session, AWS_SSO_START_URL, "sso_start_url"),
                           .account_id = role_link_value(l, AWS_SSO_ACCOUNT_ID),
                           .role_name = role_link_value(l, AWS_SSO_ROLE_NAME),
-                          .portal_url = portal};
+                          .portal_url = urls.portal,
+                          .oidc_url = urls.oidc};
     const char *lacks = !sso.account_id  ? "sso_account_id"
                         : !sso.role_name ? "sso_role_name"
                         : !sso.start_url ? "sso_start_url"
@@ -159,7 +169,7 @@ static int sso_new(struct aws_source **s, const struct aws_program *p, const str
     else if (!s3_region_is_valid(slice_of(region)))
         program_refuse(p, "profile %.200s has sso_region %.60s, which is not the name of a region; correct it", l->name,
                        region);
-    else if (program_find_portal(p, region, portal, &err))
+    else if (program_find_sso(p, region, &urls, &err))
         err = aws_sso_new(s, p->http, &sso);
     return err || !*s ? err : source_name(s, l);
 }

@@ -3,7 +3,7 @@
  *
  *   aws_process.c       credential_process
  *   aws_assume_role.c   role_arn: AssumeRole at STS, with the keys of another source
- *   aws_sso.c           sso_session, sso_start_url: the token of `aws sso login`
+ *   aws_sso.c           sso_session, sso_start_url: the login of `aws sso login` (aws_sso_login.c)
  *   aws_web_identity.c  AWS_WEB_IDENTITY_TOKEN_FILE: AssumeRoleWithWebIdentity at STS
  *   aws_container.c     AWS_CONTAINER_CREDENTIALS_*: the endpoint of ECS and EKS
  *   aws_imds.c          instance metadata of EC2, version 2

@@ -1,7 +1,8 @@
 /*
- * IAM Identity Center ("SSO"): the portal gives the keys of a role for the token that `aws sso
- * login` left in ~/.aws/sso/cache ("IAM Identity Center credential provider", AWS SDKs and Tools
- * reference guide). The token is read for each request, so a new login counts at once.
+ * IAM Identity Center ("SSO"): the portal gives the keys of a role for the access token of a login
+ * ("IAM Identity Center credential provider", AWS SDKs and Tools reference guide). The login is read
+ * for each request, so a new one counts at once. That of an sso_session is renewed 15 minutes before
+ * its end, as botocore does it.
  */
 #ifndef CHUNKLIFT_AWS_SSO_H
 #define CHUNKLIFT_AWS_SSO_H
@@ -12,23 +13,16 @@ struct aws_sso {
     const char *profile;             /* for the command that is advised */
     const char *session, *start_url; /* session NULL: the older form, with a start URL in the profile */
     const char *account_id, *role_name;
-    const char *portal_url; /* with a slash at the end */
+    const char *portal_url, *oidc_url; /* with a slash at the end */
 };
-/* Copies the texts. ERR_NOMEM. */
+/* Copies the texts. ERR_NOMEM; ERR_DENIED: the library forbids SHA-1. */
 int aws_sso_new(struct aws_source **s, struct http *http, const struct aws_sso *sso) MUST_CHECK;
 
-/* --- the documents --- */
+/* --- the documents (aws_json.c) --- */
 
-struct aws_sso_token { /* a file of the cache */
-    char *access_token;
-    int64_t expires_us; /* CLOCK_REALTIME */
-};
-void aws_sso_token_release(struct aws_sso_token *t); /* overwrites, then frees */
-/* ERR_INVALID: no such token; ERR_NOMEM. */
-int aws_sso_token_parse(struct slice json, struct aws_sso_token *t) MUST_CHECK;
 /* The reply of GetRoleCredentials. ERR_INVALID: no keys in it; ERR_NOMEM. */
 int aws_sso_keys_parse(struct slice json, struct aws_fresh_keys *keys) MUST_CHECK;
-/* The message of an error reply; empty: none. */
+/* The message of an error reply, printable; empty: none. */
 void aws_sso_message_parse(struct slice json, char *message, size_t size);
 
 #endif

@@ -13,6 +13,7 @@ void aws_files_reset(void) {
                                         "AWS_ENDPOINT_URL",
                                         "AWS_ENDPOINT_URL_S3",
                                         "AWS_ENDPOINT_URL_SSO",
+                                        "AWS_ENDPOINT_URL_SSO_OIDC",
                                         "AWS_ENDPOINT_URL_STS",
                                         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
                                         "AWS_PROFILE",

@@ -5,6 +5,9 @@
 
 #include "uploader/aws/aws_credentials.h"
 #include "uploader/aws/aws_sso.h"
+#include "uploader/aws/aws_sso_login.h"
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 /* printf %s NAME | sha1sum */
@@ -241,6 +244,188 @@ static void test_times_of_older_logins(void **state) {
     assert_int_equal(aws_sso_token_parse(slice_of("{\"accessToken\":\"a\",\"expiresAt\":\"UTC\"}"), &t), ERR_INVALID);
 }
 
+/* --- the renewal of a login --- */
+
+static void log_in_for_renewal(int64_t seconds_from_start, int64_t registered_until) {
+    char text[500], end[40], registered[40];
+    net_time(seconds_from_start, end);
+    net_time(registered_until, registered);
+    snprintf(text, sizeof text,
+             "{\"startUrl\":\"x\",\"accessToken\":\"first\",\"expiresAt\":\"%s\",\"clientId\":\"C/1\",\"clientSecret\":"
+             "\"hunter2\",\"refreshToken\":\"R1\",\"registrationExpiresAt\":\"%s\"}",
+             end, registered);
+    file_put_text(CACHE_OF_CORP, text);
+}
+
+static void assert_file_has(const char *part) {
+    struct buf text = BUF_INIT;
+    int fd = open(CACHE_OF_CORP, O_RDONLY);
+    char bytes[1000];
+    ssize_t n = read(fd, bytes, sizeof bytes);
+    close(fd);
+    assert_true(n > 0);
+    assert_int_equal(buf_add(&text, bytes, (size_t)n), 0);
+    if (!strstr(text.data, part))
+        fail_msg("%s", text.data);
+    buf_release(&text);
+}
+
+#define RENEWED "{\"accessToken\":\"second\",\"expiresIn\":3600,\"refreshToken\":\"R2\",\"tokenType\":\"Bearer\"}"
+
+static void test_a_login_is_renewed_fifteen_minutes_before_its_end(void **state) {
+    (void)state;
+    struct stat file;
+    log_in_for_renewal(901, 5000);
+    assert_int_equal(make("dev"), AWS_PENDING);
+    assert_int_equal(strncmp(net.url, "GET ", 4), 0);
+    log_in_for_renewal(900, 5000);
+    assert_int_equal(make("dev"), AWS_PENDING);
+    assert_string_equal(net.url, "POST https://oidc.eu-west-1.amazonaws.com/token");
+    assert_string_equal(net.headers, "Content-Type: application/json\n");
+    assert_string_equal(net.text.data,
+                        "{\"grantType\":\"refresh_token\",\"clientId\":\"C/1\",\"clientSecret\":\"hunter2\","
+                        "\"refreshToken\":\"R1\"}");
+    assert_string_equal(net.signed_with, "");
+    net_answer(200, RENEWED);
+    assert_int_equal(step(), AWS_PENDING);
+    assert_string_equal(net.headers, "x-amz-sso_bearer_token: second\n");
+    answer_keys("ASIA", 7200);
+    assert_key("ASIA");
+    char end[40];
+    net_time(3600, end);
+    assert_file_has("\"accessToken\":\"second\"");
+    assert_file_has("\"refreshToken\":\"R2\"");
+    assert_file_has("\"clientSecret\":\"hunter2\"");
+    assert_file_has("\"startUrl\":\"x\"");
+    assert_file_has(end);
+    assert_int_equal(stat(CACHE_OF_CORP, &file), 0);
+    assert_int_equal(file.st_mode & 0777, 0600);
+}
+
+static void test_a_login_that_has_expired_is_renewed(void **state) {
+    (void)state;
+    log_in_for_renewal(-100, 1);
+    setenv("AWS_ENDPOINT_URL_SSO_OIDC", "http://oidc:1", 1);
+    assert_int_equal(make("dev"), AWS_PENDING);
+    assert_string_equal(net.url, "POST http://oidc:1/token");
+    net_answer(200, "{\"accessToken\":\"second\",\"expiresIn\":60}"); /* the other token stays */
+    assert_int_equal(step(), AWS_PENDING);
+    assert_string_equal(net.headers, "x-amz-sso_bearer_token: second\n");
+    assert_file_has("\"refreshToken\":\"R1\"");
+    unsetenv("AWS_ENDPOINT_URL_SSO_OIDC");
+    file_put_text("config", PROFILE "[profile named]\nservices = here\nsso_session = corp\nsso_account_id = 1\n"
+                                    "sso_role_name = r\n[services here]\nsso_oidc =\n  endpoint_url = http://of-services\n");
+    log_in_for_renewal(-100, 1);
+    assert_int_equal(make("named"), AWS_PENDING);
+    assert_string_equal(net.url, "POST http://of-services/token");
+    setenv("AWS_ENDPOINT_URL_SSO_OIDC", "nonsense", 1);
+    assert_int_equal(make("dev"), AWS_MISSING);
+    assert_problem("AWS_ENDPOINT_URL_SSO_OIDC nonsense cannot be the endpoint of SSO logins");
+}
+
+static void test_logins_that_cannot_be_renewed(void **state) {
+    (void)state;
+    log_in_for_renewal(-1, 0); /* the program that logged in is not registered any more */
+    assert_int_equal(make("dev"), AWS_MISSING);
+    assert_problem("has a login that has expired" LOGIN_AGAIN);
+    log_in_for_renewal(-1, 5000);
+    assert_int_equal(rename(CACHE_OF_CORP, CACHE_OF_URL), 0); /* the older form is never renewed */
+    assert_int_equal(make("old"), AWS_MISSING);
+    assert_problem("has a login that has expired; run 'aws sso login --profile old'");
+    assert_int_equal(net.count, 0);
+}
+
+static void test_a_renewal_that_fails_says_the_command(void **state) {
+    (void)state;
+    log_in_for_renewal(-1, 5000);
+    assert_int_equal(make("dev"), AWS_PENDING);
+    net_answer(400, "{\"error\":\"invalid_grant\",\"error_description\":\"Invalid refresh token provided\"}");
+    assert_problem("SSO of profile dev has a login that has expired and is not renewed: Invalid refresh token "
+                   "provided" LOGIN_AGAIN);
+    assert_int_equal(make("dev"), AWS_PENDING);
+    net_lose();
+    assert_problem("is not renewed: cannot be reached: no");
+    assert_int_equal(make("dev"), AWS_PENDING);
+    net_answer(200, "{\"accessToken\":\"x\"}");
+    assert_problem("has a login that has expired and is not renewed" LOGIN_AGAIN);
+    assert_file_has("\"accessToken\":\"first\"");
+}
+
+static void test_a_valid_login_is_used_when_its_renewal_fails(void **state) {
+    (void)state;
+    log_in_for_renewal(600, 5000);
+    assert_int_equal(make("dev"), AWS_PENDING);
+    assert_int_equal(strncmp(net.url, "POST ", 5), 0);
+    net_answer(500, "");
+    assert_int_equal(step(), AWS_PENDING);
+    assert_string_equal(net.headers, "x-amz-sso_bearer_token: first\n");
+    answer_keys("ASIA", 7200);
+    assert_key("ASIA");
+}
+
+static void test_a_renewed_login_that_cannot_be_kept_is_used(void **state) {
+    (void)state;
+    log_in_for_renewal(600, 5000);
+    assert_int_equal(make("dev"), AWS_PENDING);
+    unlink(CACHE_OF_CORP);
+    assert_int_equal(rmdir(".aws/sso/cache"), 0);
+    net_answer(200, RENEWED);
+    assert_int_equal(step(), AWS_PENDING);
+    assert_string_equal(net.headers, "x-amz-sso_bearer_token: second\n");
+}
+
+/* The token for a renewal is valid once. */
+static void test_one_program_at_a_time_renews_a_login(void **state) {
+    (void)state;
+    log_in_for_renewal(600, 5000);
+    int other = open(CACHE_OF_CORP, O_RDONLY);
+    assert_int_equal(flock(other, LOCK_EX), 0);
+    assert_int_equal(make("dev"), AWS_PENDING);
+    assert_string_equal(net.headers, "x-amz-sso_bearer_token: first\n"); /* it is valid */
+    log_in_for_renewal(-1, 5000);
+    assert_int_equal(make("dev"), AWS_PENDING);
+    assert_int_equal(net.count, 0);
+    assert_int_equal(aws_credentials_step(c, 7), AWS_PENDING);
+    assert_int_equal(net.waited_ms, 7);
+    log_in(CACHE_OF_CORP, "other", 3600);
+    close(other);
+    assert_int_equal(step(), AWS_PENDING);
+    assert_string_equal(net.headers, "x-amz-sso_bearer_token: other\n");
+}
+
+static void test_a_login_that_stays_locked_is_told(void **state) {
+    (void)state;
+    log_in_for_renewal(-1, 5000);
+    int other = open(CACHE_OF_CORP, O_RDONLY);
+    assert_int_equal(flock(other, LOCK_EX), 0);
+    assert_int_equal(make("dev"), AWS_PENDING);
+    net.now_ms += 14999;
+    assert_int_equal(step(), AWS_PENDING);
+    net.now_ms++;
+    assert_problem("SSO of profile dev has a login that another program has locked for 15 s");
+    net.now_ms += 10000;
+    assert_int_equal(step(), AWS_PENDING); /* it waits again */
+    close(other);
+    assert_int_equal(step(), AWS_PENDING);
+    assert_int_equal(net.count, 1);
+    net_answer(200, RENEWED);
+    assert_int_equal(step(), AWS_PENDING);
+}
+
+/* Its file was replaced between open and lock. */
+static void test_a_login_that_was_renewed_is_not_renewed_again(void **state) {
+    (void)state;
+    struct aws_sso_login login;
+    log_in_for_renewal(-1, 5000);
+    assert_int_equal(aws_sso_login_open(&login, CACHE_OF_CORP), 0);
+    assert_true(aws_sso_login_lock(&login, CACHE_OF_CORP));
+    assert_int_equal(rename(CACHE_OF_CORP, CACHE_OF_URL), 0);
+    assert_false(aws_sso_login_lock(&login, CACHE_OF_CORP));
+    log_in_for_renewal(600, 5000);
+    assert_false(aws_sso_login_lock(&login, CACHE_OF_CORP));
+    aws_sso_login_close(&login);
+}
+
 /* --- the portal --- */
 
 static void test_the_words_of_the_portal_are_told(void **state) {
@@ -312,5 +497,10 @@ UNIT_MAIN(TEST(test_the_login_of_a_session_gives_keys), TEST(test_the_older_form
           TEST(test_sso_precedes_keys_of_the_same_profile), TEST(test_a_login_that_is_missing_or_over_says_the_command),
           TEST(test_a_new_login_counts_at_the_next_try), TEST(test_keys_are_renewed_with_the_login_of_then),
           TEST(test_logins_that_cannot_be_read), TEST(test_times_of_older_logins),
+          TEST(test_a_login_is_renewed_fifteen_minutes_before_its_end), TEST(test_a_login_that_has_expired_is_renewed),
+          TEST(test_logins_that_cannot_be_renewed), TEST(test_a_renewal_that_fails_says_the_command),
+          TEST(test_a_valid_login_is_used_when_its_renewal_fails),
+          TEST(test_a_renewed_login_that_cannot_be_kept_is_used), TEST(test_one_program_at_a_time_renews_a_login),
+          TEST(test_a_login_that_stays_locked_is_told), TEST(test_a_login_that_was_renewed_is_not_renewed_again),
           TEST(test_the_words_of_the_portal_are_told), TEST(test_answers_of_the_portal_without_keys),
           TEST(test_settings_that_are_missing_are_named), TEST(test_a_profile_may_repeat_its_session))
