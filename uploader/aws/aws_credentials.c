@@ -151,7 +151,7 @@ static bool credentials_take_source(struct aws_credentials *c, int err, struct a
     return err || source || c->problem[0];
 }
 
-/* The sources before and after keys in ~/.aws/credentials. */
+/* The sources that precede keys in ~/.aws/credentials. */
 static bool credentials_from_sources(struct aws_credentials *c, int *err) {
     struct aws_program p = {c->http, c->profile_is_option ? c->profile : NULL, c->region, c->problem,
                             sizeof c->problem};

@@ -11,7 +11,7 @@
 #define DURATION_MAX_S 43200
 #define NAMES_SIZE ((AWS_ROLES_MAX + 2) * (40 + 2))
 
-/* A profile in both files. */
+/* A profile in both files; a link of a chain of roles, or the only one. */
 struct role_link {
     const char *name;
     struct aws_profile config, credentials;
@@ -70,7 +70,7 @@ static int source_name(struct aws_source **s, const struct role_link *l) {
     return err;
 }
 
-/* --- tokens --- */
+/* --- web identity --- */
 
 /* False: a problem, or *err. */
 static bool program_find_sts(const struct aws_program *p, struct aws_sts *sts, int *err) {
@@ -184,7 +184,7 @@ static int role_link_sso_new(struct aws_source **s, const struct aws_program *p,
     return err;
 }
 
-/* --- tokens of a profile --- */
+/* --- the sources of one profile --- */
 
 static int role_link_token_new(struct aws_source **s, const struct aws_program *p, const struct role_link *l) {
     const char *token_file = role_link_value(l, AWS_WEB_IDENTITY);

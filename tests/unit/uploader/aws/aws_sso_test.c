@@ -313,8 +313,9 @@ static void test_a_login_that_has_expired_is_renewed(void **state) {
     assert_string_equal(net.headers, "x-amz-sso_bearer_token: second\n");
     assert_file_has("\"refreshToken\":\"R1\"");
     unsetenv("AWS_ENDPOINT_URL_SSO_OIDC");
-    file_put_text("config", PROFILE "[profile named]\nservices = here\nsso_session = corp\nsso_account_id = 1\n"
-                                    "sso_role_name = r\n[services here]\nsso_oidc =\n  endpoint_url = http://of-services\n");
+    file_put_text("config",
+                  PROFILE "[profile named]\nservices = here\nsso_session = corp\nsso_account_id = 1\n"
+                          "sso_role_name = r\n[services here]\nsso_oidc =\n  endpoint_url = http://of-services\n");
     log_in_for_renewal(-100, 1);
     assert_int_equal(make("named"), AWS_PENDING);
     assert_string_equal(net.url, "POST http://of-services/token");
