@@ -4,6 +4,7 @@
 #include "consumer/journal/snapshot_file.h"
 #include "consumer/ledger.h"
 #include "consumer/state/snapshot.h"
+#include "consumer/uploads.h"
 #include "pure/check.h"
 #include "system/clock.h"
 #include "system/fault.h"
@@ -110,6 +111,7 @@ int consumer_new(struct consumer **out, const struct consumer_options *o, uint64
     c->o = *o;
     list_init(&c->leases.by_age);
     plans_init(&c->planned);
+    removals_init(&c->removals);
     int err = consumer_init(c, now_ms);
     if (err)
         consumer_destroy(&c);
@@ -138,6 +140,7 @@ void consumer_destroy(struct consumer **out) {
     events_release(&c->events);
     recent_release(&c->recent);
     refusals_release(&c->refusals);
+    removals_release(&c->removals);
     outbox_release(&c->outbox);
     buf_release(&c->lines);
     free(c->event_list);
@@ -196,7 +199,7 @@ int consumer_stop(struct consumer *c, bool *clean) {
     int err = ledger_flush(c);
     if (!err)
         err = consumer_drop_dead(c);
-    *clean = !err && consumer_lease_count(c) == 0 && consumer_time(c) >= c->grace_until_ms;
+    *clean = !err && consumer_lease_count(c) == 0 && !uploads_removals_are_in_doubt(c);
     FAULT_POINT_IF(*clean, stop_decided, "");
     if (*clean) {
         struct record stop = {.ev = EV_STOP};

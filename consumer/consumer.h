@@ -17,7 +17,7 @@
  *     disk.
  *
  * Bounds: PEERS_MAX, PRODUCERS_MAX, LEASES_MAX, UPLOADS_MAX, EVENTS_MAX, RECENT_*, RECENTLY_ENDED_MAX,
- * ROUND_*.
+ * REMOVALS_*, ROUND_*.
  */
 #ifndef CHUNKLIFT_CONSUMER_H
 #define CHUNKLIFT_CONSUMER_H
@@ -66,8 +66,8 @@ void consumer_drain(struct consumer *c);
 /* True when no producer or uploader needs this consumer: the last one said BYE, or none was heard
  * for silence_ms. */
 bool consumer_is_deserted(const struct consumer *c, uint64_t silence_ms, uint64_t now_ms);
-/* Commits, writes `stop` when no lease lives, not even an unknown one of the last epoch (then
- * *clean), tells all peers, and saves a snapshot. */
+/* Commits, writes `stop` when no lease lives, not even an unknown one of the last epoch, and no
+ * request to remove an object may be under way (then *clean), tells all peers, and saves a snapshot. */
 int consumer_stop(struct consumer *c, bool *clean) MUST_CHECK;
 /* Tells all peers that the journal cannot be written. Queued replies are dropped. */
 void consumer_farewell(struct consumer *c);

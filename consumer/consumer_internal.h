@@ -15,6 +15,7 @@
 #include "consumer/jobs/leases.h"
 #include "consumer/jobs/plans.h"
 #include "consumer/jobs/refusals.h"
+#include "consumer/jobs/removals.h"
 #include "consumer/producer_stats.h"
 #include "consumer/recent.h"
 #include "consumer/state/snapshot_writer.h"
@@ -51,6 +52,7 @@ struct consumer {
     struct outbox outbox;
     struct producer_stats stats[PRODUCERS_MAX];
     struct plans planned;
+    struct removals removals;
     struct fleet_limits fleet;
     bool offers_moved; /* a producer joined or moved, and its uploaders do not know it yet */
     struct waiting_list waiting_plans, waiting_claims;
@@ -102,7 +104,7 @@ static inline bool access_has_role(const struct consumer *c, const struct curve_
     return (access_roles(c, key) & wanted) != 0;
 }
 
-/* May change the fleet's limits, and have uploads aborted or forgotten. */
+/* May change the fleet's limits, and have uploads aborted or forgotten and objects removed. */
 static inline bool access_may_operate(const struct consumer *c, const struct curve_key *key) {
     return (access_roles(c, key) & TRUST_OPERATOR) != 0;
 }

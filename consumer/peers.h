@@ -64,6 +64,7 @@ struct peer {
 
     /* producer */
     unsigned producer; /* its index, below PRODUCERS_MAX */
+    bool returned;     /* an earlier consumer knew it, or this one dropped it: its removals are not known (rule 19) */
     uint64_t since_seq, since_event;
     uint64_t fleet_version; /* of the last RECORDS sent */
     bool stopping;          /* by its TAIL: no further job of its uploads begins */

@@ -2,6 +2,7 @@
 #include "consumer/consumer_internal.h"
 #include "consumer/ledger.h"
 #include "consumer/reply.h"
+#include <sys/param.h>
 
 void uploads_add_producer(struct consumer *c, struct upload *u, const struct peer *producer) {
     uint64_t bit = peer_bit(producer);
@@ -58,10 +59,41 @@ bool uploads_is_adoptable(const struct upload *u, const struct ref *ref) {
     case JOB_READ:
     case JOB_LIST:
     case JOB_DISCARD:
+    case JOB_DELETE:
         break;
     }
     return false;
 }
+
+/* ---- removals ---- */
+
+bool uploads_removals_are_in_doubt(const struct consumer *c) {
+    return consumer_time(c) < MAX(c->grace_until_ms, c->removals.doubt_until_ms);
+}
+
+bool uploads_is_being_removed(const struct consumer *c, uint64_t dest) {
+    if (removals_find(&c->removals, dest, consumer_time(c)))
+        return true;
+    if (!uploads_removals_are_in_doubt(c))
+        return false;
+    const struct finished_entry *e = finished_find(&c->state.finished, dest);
+    return e && e->deleting;
+}
+
+bool uploads_may_delete(const struct consumer *c, const struct ref *ref) {
+    uint64_t producers = ledger_producers_of_job(c, ref);
+    for (uint64_t bits = producers; bits; bits &= bits - 1)
+        if (c->peers.producers[__builtin_ctzll(bits)]->returned)
+            return false;
+    return producers != 0;
+}
+
+/* The holder of a delete job may have sent a request and not know its effect. */
+static bool uploads_end_is_silent(const struct event *e) {
+    return e->kind == EVENT_EXPIRED || e->why == WHY_DRAIN || e->why == WHY_NO_PROGRESS;
+}
+
+/* ---- the end of a lease ---- */
 
 int uploads_settle(struct consumer *c, struct upload *u) {
     if (u->lease_count || uploads_in_grace(c, u))
@@ -76,6 +108,8 @@ int uploads_settle(struct consumer *c, struct upload *u) {
 int uploads_end_lease(struct consumer *c, struct lease *l, const struct event *e) {
     struct upload *u = l->upload;
     struct event event = *e;
+    if (l->ref.kind == JOB_DELETE && uploads_end_is_silent(e))
+        removals_doubt(&c->removals, consumer_time(c) + c->leases.lease_ms);
     event.second = leases_twin(&c->leases, l) != NULL;
     if (!l->lost) /* the job of a lost lease has its record already */
         reply_event(c, &event, ledger_producers_of_job(c, &l->ref));

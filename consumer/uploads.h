@@ -31,6 +31,15 @@ bool uploads_may_adopt(const struct consumer *c);
 /* The job may go on under its holder of the last epoch. */
 bool uploads_is_adoptable(const struct upload *u, const struct ref *ref);
 
+/* Rule 19. dest: finished_short of a destination's fingerprint. */
+/* An object may still be removed after its removal seems to be over: a request without a known result may be under way,
+ * or after a restart an uploader that is not known yet. */
+bool uploads_removals_are_in_doubt(const struct consumer *c);
+/* The object there may be removed at any moment: no upload may begin there. */
+bool uploads_is_being_removed(const struct consumer *c, uint64_t dest);
+/* The producer of this delete job is there, and was when the removal of its objects began. */
+bool uploads_may_delete(const struct consumer *c, const struct ref *ref);
+
 /* Ends a lease that was given back or expired: publishes the event and settles its upload, which
  * may be gone then. */
 int uploads_end_lease(struct consumer *c, struct lease *l, const struct event *e) MUST_CHECK;

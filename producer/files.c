@@ -91,6 +91,7 @@ static void file_free(struct file *f) {
     free(f->dest);
     free(f->handle);
     free(f->marker);
+    free(f->keys);
     free(f->superseded_handle);
     free(f->record_etag);
     free(f->unserved_detail);
@@ -126,6 +127,28 @@ int file_set_handle(struct file *f, struct slice handle) {
         return ERR_NOMEM;
     free(f->handle);
     f->handle = copy;
+    return 0;
+}
+
+/* One block: the slices, then the texts. */
+int file_set_keys(struct file *f, const char *const *keys, size_t count) {
+    size_t bytes = count * sizeof *f->keys;
+    CHECK(count > 0);
+    for (size_t i = 0; i < count; i++)
+        bytes += strlen(keys[i]);
+    struct slice *copy = malloc(bytes);
+    if (!copy)
+        return ERR_NOMEM;
+    char *text = (char *)(copy + count);
+    for (size_t i = 0; i < count; i++) {
+        size_t len = strlen(keys[i]);
+        memcpy(text, keys[i], len);
+        copy[i] = slice_make(text, len);
+        text += len;
+    }
+    free(f->keys);
+    f->keys = copy;
+    f->key_count = count;
     return 0;
 }
 

@@ -32,7 +32,8 @@
  * is planned again as it is then.
  * Every state goes back to PLAN when the consumer restarts or no longer knows the upload.
  *
- *   ASK ──▶ READ ──▶ PLAN ──▶ (done)       not a file but a question (rule 17): producer/planner_verify.c
+ *   ASK ──▶ READ ──▶ PLAN ──▶ (done)       not a file but a question (rule 17): producer/planner_verify.c. One that only
+ *                                          records a finding begins in PLAN
  *   ASK ──▶ PLAN                           --ignore-existing: has the destination an object?
  */
 enum file_state {
@@ -76,10 +77,13 @@ struct file {
     bool superseded_opened;  /* it may have left something: its abort is offered, with or without a handle */
     void *item;              /* of the question; else NULL */
     enum finding found;      /* PLAN: the result of the question, to be recorded; else FINDING_NONE */
+    enum removal removal;    /* the same, of an object that is removed; else REMOVAL_NONE */
     struct id128 found_upload;
     bool found_by_read;
-    enum job_kind asks;    /* ASK: its job */
-    char *marker;          /* ASK: of a list; else NULL */
+    enum job_kind asks; /* ASK: its job */
+    char *marker;       /* ASK: of a list; else NULL */
+    struct slice *keys; /* ASK: of a delete, with their texts; else NULL */
+    size_t key_count;
     struct stream *stream; /* standard input, not the file's own; NULL: a file */
     bool open_ended;       /* planned before the end of its stream was read: id.size is 0 until then */
     struct geometry end;   /* of an open-ended one: with the end, once that was read; chunks 0: not yet */
@@ -147,6 +151,8 @@ void file_set_end(struct files *fs, struct file *f, const struct geometry *end);
 /* The geometry of a stream, as far as it is known. */
 const struct geometry *file_stream_geometry(const struct file *f);
 int file_set_handle(struct file *f, struct slice handle) MUST_CHECK;
+/* Copies them. count is not 0. ERR_NOMEM: unchanged. */
+int file_set_keys(struct file *f, const char *const *keys, size_t count) MUST_CHECK;
 /* Sets the upload to abort. An empty handle: not known. ERR_NOMEM: the file has none then. */
 int file_set_superseded(struct file *f, const struct id128 *upload, struct slice handle, bool opened) MUST_CHECK;
 void file_clear_superseded(struct file *f);

@@ -148,10 +148,18 @@ int jobs_refill(struct planner *p, uint64_t now_ms) {
     return err;
 }
 
+static size_t jobs_cost_of_keys(const struct file *f) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < f->key_count; i++)
+        bytes += question_key_bytes(f->keys[i].len, false);
+    return bytes;
+}
+
 static size_t jobs_cost(const struct planner *p, const struct file *f) {
-    return JOB_COST + object_properties_type(&p->properties, f->path).len + strlen(f->path) + strlen(f->dest) +
-           strlen(p->source_name) + strlen(p->endpoint) + strlen(p->region) + (f->handle ? strlen(f->handle) : 0) +
-           (f->superseded_handle ? strlen(f->superseded_handle) : 0) + (f->marker ? strlen(f->marker) : 0);
+    return JOB_COST + jobs_cost_of_keys(f) + object_properties_type(&p->properties, f->path).len + strlen(f->path) +
+           strlen(f->dest) + strlen(p->source_name) + strlen(p->endpoint) + strlen(p->region) +
+           (f->handle ? strlen(f->handle) : 0) + (f->superseded_handle ? strlen(f->superseded_handle) : 0) +
+           (f->marker ? strlen(f->marker) : 0);
 }
 
 /* Chunks and begun files are spread over the uploaders, one job per message while slots are scarce: an uploader that
@@ -193,7 +201,9 @@ static void jobs_build_question(const struct planner *p, const struct offer *off
     *job = (struct job){.ref = offer->ref,
                         .target = planner_target(p, f),
                         .handle = slice_of(f->handle),
-                        .marker = slice_of(f->marker)};
+                        .marker = slice_of(f->marker),
+                        .keys = f->keys,
+                        .key_count = f->key_count};
     if (offer->ref.kind == JOB_READ) {
         job->offset = geometry_offset(&f->geometry, offer->ref.chunk);
         job->length = geometry_length(&f->geometry, offer->ref.chunk);

@@ -35,7 +35,7 @@ int main(int argc, char **argv) {
     int status = producer_options_parse(&o, &command, specs, argc, argv);
     o.config.consumer_wait_ms = CONSUMER_WAIT_MS;
     if (status < 0 && o.dry_run)
-        status = dry_run_command(&o, DRY_RUN_AWAY, began_ms);
+        status = dry_run_command(&o, DRY_RUN_AWAY, NULL, began_ms);
     if (status < 0) {
         setlocale(LC_CTYPE, "");
         int err = producer_options_setup_log(&o);

@@ -16,9 +16,9 @@ static int plan_describe(struct planner *p, const struct file *f, struct plan_fi
     const struct geometry *wanted = &f->wanted_geometry;
     *out = (struct plan_file){
         .index = f->index,
-        .upload = f->refusal ? f->refusal_id
-                  : f->found ? f->found_upload
-                             : f->upload,
+        .upload = f->refusal               ? f->refusal_id
+                  : f->found || f->removal ? f->found_upload
+                                           : f->upload,
         .error = slice_of(f->refusal),
         .source = planner_source(p, f),
         .target = planner_target(p, f),
@@ -36,6 +36,7 @@ static int plan_describe(struct planner *p, const struct file *f, struct plan_fi
         .check = p->check_dest && p->sources.scheme == DEST_S3,
         .found = f->found,
         .read = f->found_by_read,
+        .removal = f->removal,
     };
     if (f->open_ended) /* as it was planned first: the size is part of the identity */
         out->source.file.size = 0;
@@ -245,6 +246,17 @@ static int plan_adopt_drop(struct planner *p, struct file *f, const struct plann
     return 0;
 }
 
+/* Without an upload, the consumer wants to be asked again. One that does not know removals has planned a file: its answer
+ * has another state, or another upload. */
+static void plan_adopt_removal(struct planner *p, struct file *f, const struct planned_file *answer, uint64_t now_ms) {
+    if (id_is_zero(&answer->upload))
+        f->plan_due_ms = now_ms + PLAN_AGAIN_MS;
+    else if (answer->state == PLANNED_DONE && id_equal(&answer->upload, &f->found_upload))
+        inspect_end(p, f);
+    else
+        planner_file_failed(p, f, FAIL_REQUEST, "the consumer does not know removals; use programs of one version");
+}
+
 static int plan_adopt(struct planner *p, struct file *f, const struct planned_file *answer, uint64_t now_ms) {
     f->plan_number = 0;
     if (f->refusal) {
@@ -258,6 +270,10 @@ static int plan_adopt(struct planner *p, struct file *f, const struct planned_fi
     if (answer->state == PLANNED_REFUSED) {
         planner_file_failed(p, f, FAIL_REQUEST, "%.*s", (int)answer->error.len,
                             answer->error.len ? answer->error.ptr : "");
+        return 0;
+    }
+    if (f->removal) {
+        plan_adopt_removal(p, f, answer, now_ms);
         return 0;
     }
     if (f->drop)

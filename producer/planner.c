@@ -99,11 +99,20 @@ static int planner_settle_texts(struct planner *p, const struct producer_config 
     return 0;
 }
 
+static int planner_settle_questions(struct planner *p, const struct producer_config *config) {
+    const char *allow = config->questions.allow;
+    int err = sources_init_drops(&p->sources, config->dest);
+    if (err || !allow)
+        return err;
+    free(p->sources.allow);
+    return planner_copy_text(&p->sources.allow, allow);
+}
+
 static int planner_settle_sources(struct planner *p, const struct producer_config *config) {
     if (config->drop_count)
         return sources_init_drops(&p->sources, config->drops[0].dest);
     if (config->questions.next)
-        return sources_init_drops(&p->sources, config->dest);
+        return planner_settle_questions(p, config);
     if (config->from_stdin)
         return sources_init_stdin(&p->sources, config->dest);
     int err = sources_init(&p->sources, config->sources, config->source_count, config->dest,

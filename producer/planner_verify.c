@@ -68,8 +68,9 @@ int planner_verify_step(struct planner *p, uint64_t now_ms, bool *more) {
 
 /*
  * Questions to the destination (rule 17). A question is in the table of files, without a source and without an upload. Its
- * job is `list`, `discard` or `head`; after `head`, if its owner wants that, one `read` for each range of the object. The
- * answers go to the owner, who may have the result of a `head` recorded: by a PLAN that plans nothing.
+ * job is `list`, `discard`, `delete` or `head`; after `head`, if its owner wants that, one `read` for each range of the
+ * object. The answers go to the owner, who may have the result of a `head` recorded: by a PLAN that plans nothing. A
+ * question can also be that PLAN alone.
  */
 
 void inspect_before_plan(struct planner *p, struct file *f) {
@@ -89,6 +90,21 @@ static void inspect_take_existence(struct planner *p, struct file *f, bool exist
         planner_file_skipped(p, f);
     else
         planner_file_restart(p, f, now_ms);
+}
+
+static int inspect_copy_texts(struct file *f, const struct producer_question *q) {
+    if ((q->handle && !(f->handle = slice_dup(slice_of(q->handle)))) ||
+        (q->marker && !(f->marker = slice_dup(slice_of(q->marker)))))
+        return ERR_NOMEM;
+    return q->key_count ? file_set_keys(f, q->keys, q->key_count) : 0;
+}
+
+/* The file is in FILE_PLAN. */
+static void inspect_record(struct file *f, const struct producer_finding *finding) {
+    f->found = finding->found;
+    f->removal = finding->removal;
+    f->found_upload = finding->upload;
+    f->found_by_read = finding->read;
 }
 
 int inspect_next(struct planner *p) {
@@ -114,10 +130,12 @@ int inspect_next(struct planner *p) {
     f->put = false;
     f->wanted_geometry = q.geometry;
     f->wanted_geometry.size = q.size;
-    f->state = FILE_ASK;
-    if ((q.handle && !(f->handle = slice_dup(slice_of(q.handle)))) ||
-        (q.marker && !(f->marker = slice_dup(slice_of(q.marker)))))
-        return ERR_NOMEM;
+    f->state = q.finding ? FILE_PLAN : FILE_ASK;
+    if (q.finding)
+        inspect_record(f, q.finding);
+    err = inspect_copy_texts(f, &q);
+    if (err)
+        return err;
     struct id128 id_of_question = question_id(&p->asker, f->index);
     files_set_upload(&p->files, f, &id_of_question);
     p->stats.files_seen++;
@@ -135,16 +153,14 @@ void inspect_end(struct planner *p, struct file *f) {
 
 /* All answers are there. What they show is recorded first, if the owner wants that. */
 static void inspect_answered(struct planner *p, struct file *f) {
-    struct producer_finding finding;
+    struct producer_finding finding = {.found = FINDING_NONE};
     bool records = p->events.question_answered && p->events.question_answered(p->events.arg, f->item, &finding);
     if (!records) {
         inspect_end(p, f);
         return;
     }
     planner_file_replan(p, f, 0);
-    f->found = finding.found;
-    f->found_upload = finding.upload;
-    f->found_by_read = finding.read;
+    inspect_record(f, &finding);
 }
 
 void inspect_report_failed(struct planner *p, const struct file *f, enum fail_class class, const char *reason) {
@@ -206,6 +222,7 @@ int inspect_take_answer(struct planner *p, struct file *f, const struct event *e
         inspect_take_read(p, f, e, offer);
         return 0;
     case JOB_LIST:
+    case JOB_DELETE:
         if (p->events.question_list)
             p->events.question_list(p->events.arg, f->item, e->listing);
         break;

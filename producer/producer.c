@@ -1,6 +1,7 @@
 #include "producer/producer.h"
 #include "producer/producer_internal.h"
 #include "pure/arith.h"
+#include "pure/array.h"
 #include "system/clock.h"
 #include "system/descriptors.h"
 #include "system/dirs.h"
@@ -156,6 +157,51 @@ uint64_t producer_journal_seq(const struct producer *p) {
 
 const char *producer_dest(const struct producer *p) {
     return p->planner.sources.dest;
+}
+
+const char *producer_endpoint(const struct producer *p) {
+    return p->planner.endpoint;
+}
+
+/* The URL that the names in a tree are joined to, as in scan_tree_file. */
+static int producer_dest_of_tree(const struct sources *s, const struct source_item *item, char **dest) {
+    struct buf url = BUF_INIT;
+    int err = item->name[0] ? dest_join(&url, slice_of(s->dest), slice_of(item->name)) : buf_add_text(&url, s->dest);
+    if (!err)
+        err = producer_copy_text(dest, url.data);
+    buf_release(&url);
+    return err;
+}
+
+int producer_copy_trees(const struct producer *p, struct producer_tree **trees, size_t *count) {
+    const struct sources *s = &p->planner.sources;
+    struct producer_tree *copy = array_zeroed(s->count, sizeof *copy);
+    size_t at = 0;
+    int err = copy ? 0 : ERR_NOMEM;
+    for (size_t i = 0; !err && i < s->count; i++) {
+        if (s->items[i].error || !s->items[i].directory)
+            continue;
+        copy[at].dev = s->items[i].dev;
+        err = producer_copy_text(&copy[at].path, s->items[i].path);
+        if (!err)
+            err = producer_dest_of_tree(s, &s->items[i], &copy[at].dest);
+        at++;
+    }
+    if (err) {
+        producer_free_trees(copy, at);
+        return err;
+    }
+    *trees = copy;
+    *count = at;
+    return 0;
+}
+
+void producer_free_trees(struct producer_tree *trees, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        free(trees[i].path);
+        free(trees[i].dest);
+    }
+    free(trees);
 }
 
 const struct producer_stats *producer_stats(const struct producer *p) {

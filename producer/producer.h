@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct producer;
 
@@ -49,6 +50,18 @@ size_t producer_root_count(const struct producer *p);
 const char *producer_root(const struct producer *p, size_t i);
 const char *producer_allow(const struct producer *p);
 const char *producer_dest(const struct producer *p); /* the destination to show to users: a prefix or one name */
+
+/* The S3 endpoint in force; empty for file://. Valid until producer_destroy. */
+const char *producer_endpoint(const struct producer *p);
+
+/* A directory among the sources: its file PATH/NAME has the destination dest_join(DEST, NAME). */
+struct producer_tree {
+    char *path, *dest;
+    dev_t dev; /* its file system when the run began */
+};
+/* Copies the directories that can be used, for the caller to free with producer_free_trees. ERR_NOMEM: none. */
+int producer_copy_trees(const struct producer *p, struct producer_tree **trees, size_t *count) MUST_CHECK;
+void producer_free_trees(struct producer_tree *trees, size_t count);
 
 /* Fills in at most PRODUCER_WAIT_ITEMS items and returns their number. They can change with every step. */
 #define PRODUCER_WAIT_ITEMS 5

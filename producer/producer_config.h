@@ -30,16 +30,28 @@ struct producer_drop {
     const char *src, *dest; /* as in its journal records */
 };
 
-/* Something to ask the destination. Nothing is uploaded, planned or recorded. */
+#define QUESTION_KEYS_BYTES (12u << 10) /* see question_key_bytes: an OFFER has 16 KiB */
+
+struct producer_finding; /* producer_events.h */
+
+/* Something to ask the destination, or to remove there. Nothing is uploaded or planned. */
 struct producer_question {
-    void *item;         /* of the caller; returned with every answer */
-    enum job_kind kind; /* JOB_LIST, JOB_DISCARD; 0: JOB_HEAD, and reads */
-    const char *dest;   /* copied, as the other strings */
-    const char *handle; /* discard: the upload id; list: with marker; else NULL */
+    void *item;              /* of the caller; returned with every answer */
+    enum job_kind kind;      /* JOB_LIST, JOB_DISCARD, JOB_DELETE; 0: JOB_HEAD, and reads */
+    const char *dest;        /* copied, as the other strings; delete: the first of the keys */
+    const char *const *keys; /* delete: the URLs of the objects, at most JOB_KEYS_MAX and QUESTION_KEYS_BYTES */
+    size_t key_count;
+    const struct producer_finding *finding; /* copied; the destination is not asked, and this is recorded. NULL: ask */
+    const char *handle;                     /* discard: the upload id; list: with marker; else NULL */
     const char *marker; /* list: the page begins after this key and the upload id `handle`; NULL: the first page */
     uint64_t size;      /* of the object, by its record */
     struct geometry geometry; /* of the ranges that are read back; chunks 0: the object is not read */
 };
+
+/* The bytes of one of the keys, as QUESTION_KEYS_BYTES counts them. The first key is in a message twice. */
+static inline size_t question_key_bytes(size_t length, bool first) {
+    return (first ? 2 : 1) * (length + 3);
+}
 
 /* The questions, instead of sources; all of one endpoint and, on S3, of one bucket. */
 struct producer_questions {
@@ -48,6 +60,7 @@ struct producer_questions {
      * ERR_NOT_FOUND: there are no more. ERR_AGAIN: not before another answer. Another error ends the run. NULL: no
      * questions. */
     int (*next)(void *arg, struct producer_question *q);
+    const char *allow; /* copied: the URL under which all their objects are; NULL: anywhere in that store */
 };
 
 /* producer_new copies the strings. The selection must outlive the producer. */

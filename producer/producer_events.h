@@ -27,6 +27,11 @@ struct producer_stats {
     uint64_t dirs_excluded;   /* by the selection; not opened */
     uint64_t systems_skipped; /* directories of other file systems */
     uint64_t source_errors;   /* unusable SRC arguments and directories; each was reported through file_failed */
+    /* objects without a source (--delete); the command counts them, after the end of the producer */
+    uint64_t objects_deleted;  /* removed, or found to be gone */
+    uint64_t objects_replaced; /* kept: another program replaced them */
+    uint64_t objects_returned; /* kept: their sources are there again */
+    uint64_t objects_failed;   /* each was logged */
     /* bytes */
     uint64_t bytes_total;    /* of files_seen, without the skipped and failed ones */
     uint64_t bytes_done;     /* of bytes_total: recorded in the journal, in this run or before it */
@@ -87,9 +92,10 @@ struct producer_answer {
 
 /* The result of a question, for the journal. */
 struct producer_finding {
-    struct id128 upload; /* whose object was compared */
+    struct id128 upload; /* whose object was compared, or is removed */
     enum finding found;
-    bool read; /* the object was read back */
+    bool read;            /* the object was read back */
+    enum removal removal; /* not REMOVAL_NONE: this is recorded, instead of found */
 };
 
 struct producer_events {
@@ -112,7 +118,8 @@ struct producer_events {
      * there; true: *finding is to be recorded in the journal. question_ended: its last call, after the record; class
      * FAIL_NONE, or why the destination could not be asked. */
     bool (*question_head)(void *arg, void *item, const struct producer_answer *answer);
-    void (*question_list)(void *arg, void *item, struct slice listing); /* pure/listing.h; valid during the call */
+    /* pure/listing.h; valid during the call. Of a delete: the objects that were not removed. */
+    void (*question_list)(void *arg, void *item, struct slice listing);
     void (*question_read)(void *arg, void *item, uint32_t chunk, const struct producer_answer *answer);
     bool (*question_answered)(void *arg, void *item, struct producer_finding *finding);
     void (*question_ended)(void *arg, void *item, enum fail_class class, const char *reason);

@@ -47,7 +47,7 @@ struct task_result {
     uint64_t sent_bytes; /* body bytes that were sent in this attempt */
     uint32_t *redo;      /* finish with OUTCOME_REDO: chunks with invalid records; freed with the task */
     size_t redo_count;
-    struct buf listing; /* list: pure/listing.h; released with the task */
+    struct buf listing; /* list, delete: pure/listing.h; released with the task */
 };
 
 /* The uploader's core owns a task (uploader/tasks/tasks.c). A backend keeps its own state in backend_state until task_done or
@@ -64,7 +64,11 @@ struct task {
     uint64_t moved_bytes;   /* kept up to date by the backend; HEARTBEAT reports it */
     uint64_t checked_bytes; /* read in advance or read again, not moved: counts as progress only */
     bool awaiting_reply;    /* all bytes are sent; the lease is renewed up to --response-timeout after the last byte */
-    uint64_t lease_deadline_ms; /* clock_ms; no byte is written after it (rule 5) */
+    uint64_t lease_deadline_ms; /* clock_ms; no byte is written and nothing is removed after it (rule 5) */
+    /* Delete, by the task_key functions: the keys that have ended (NULL: none yet), and the listing of those that failed. An
+     * attempt continues where the last one stopped. */
+    bool *keys_ended;
+    struct buf keys_failed;
     struct task_result result;
     void *backend_state;
     void (*done)(struct task *t, void *arg);
@@ -72,6 +76,20 @@ struct task {
 };
 /* Called by a backend when t->result is complete. */
 void task_done(struct task *t);
+
+/* --- the keys of a delete: uploader/tasks/task_keys.c --- */
+
+/* At the start of each attempt. ERR_NOMEM. */
+int task_keys_begin(struct task *t) MUST_CHECK;
+bool task_key_has_ended(const struct task *t, size_t i);
+/* The object is gone. */
+void task_key_gone(struct task *t, size_t i);
+/* The object was not removed. The reason is cut to at most 200 bytes, and so that the reasons of all keys fit the listing.
+ * ERR_NOMEM, ERR_LIMIT: the key has not ended. */
+int task_key_failed(struct task *t, size_t i, const char *why) MUST_CHECK;
+/* At the end of the last attempt: the keys that failed become the listing of the result. */
+void task_keys_report(struct task *t);
+void task_keys_release(struct task *t);
 
 struct backend_ops {
     const char *name; /* "file", "s3" */

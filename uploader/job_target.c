@@ -19,11 +19,25 @@ static struct geometry job_geometry(const struct job *j) {
     return (struct geometry){.size = j->source.file.size, .chunk_size = j->chunk_size, .chunks = j->chunks};
 }
 
+/* Only a delete has keys. They are objects in the bucket of the target, which is the first of them. A file has no bucket. */
+static bool job_has_valid_keys(const struct job *j, struct slice bucket) {
+    struct dest d;
+    if (j->ref.kind != JOB_DELETE)
+        return j->key_count == 0;
+    if (j->key_count == 0 || !slice_equal(j->keys[0], j->target.dest))
+        return false;
+    for (size_t i = 0; i < j->key_count; i++)
+        if (dest_parse(j->keys[i], &d) || !slice_equal(d.bucket, bucket) || d.key.len == 0)
+            return false; /* without a key, a DELETE would remove the bucket */
+    return true;
+}
+
 bool job_is_valid(const struct job *j) {
     struct dest d;
     enum job_kind kind = j->ref.kind;
     struct geometry g = job_geometry(j);
-    if (kind < JOB_BEGIN || kind > JOB_DISCARD || id_is_zero(&j->ref.upload) || dest_parse(j->target.dest, &d))
+    if (kind < JOB_BEGIN || kind > JOB_DELETE || id_is_zero(&j->ref.upload) || dest_parse(j->target.dest, &d) ||
+        !job_has_valid_keys(j, d.bucket))
         return false;
     if (job_has_geometry(kind) && !geometry_is_valid(&g))
         return false;
@@ -49,6 +63,14 @@ static const char *job_allowed_url(const struct uploader *u, struct slice dest) 
         if (dest_is_under(dest, slice_of(u->settings->allow_urls[i])))
             return u->settings->allow_urls[i];
     return NULL;
+}
+
+/* Of a delete: each of its objects is. */
+static bool job_is_allowed(const struct uploader *u, const struct job *j) {
+    for (size_t i = 0; i < j->key_count; i++)
+        if (!job_allowed_url(u, j->keys[i]))
+            return false;
+    return job_allowed_url(u, j->target.dest) != NULL;
 }
 
 static struct slice url_without_end_slash(struct slice url) {
@@ -80,7 +102,7 @@ static const char *job_missing_key(const struct uploader *u, const struct proper
 const char *job_unservable_reason(const struct uploader *u, const struct job *j, const struct properties *p,
                                   bool fetchable) {
     static char why[PROTO_TEXT_MAX];
-    if (!job_allowed_url(u, j->target.dest))
+    if (!job_is_allowed(u, j))
         return "not under an --allow of this uploader";
     struct dest d;
     if (dest_parse(j->target.dest, &d))

@@ -38,6 +38,8 @@ enum record_ev {
     EV_FORGET,
     EV_SAME,
     EV_VERIFIED,
+    EV_DELETING,
+    EV_DELETE,
     EV_COUNT
 };
 const char *record_ev_name(enum record_ev ev);

@@ -83,6 +83,8 @@ static const struct record_layout record_layouts[EV_COUNT] = {
                      B(F_UPLOAD) | B(F_DEST) | B(F_FOUND) | B(F_HOW),
                      4,
                      {F_UPLOAD, F_DEST, F_FOUND, F_HOW}},
+    [EV_DELETING] = {"deleting", B(F_UPLOAD) | B(F_DEST), 3, {F_UPLOAD, F_DEST, F_ENDPOINT}},
+    [EV_DELETE] = {"delete", B(F_UPLOAD) | B(F_DEST), 3, {F_UPLOAD, F_DEST, F_ENDPOINT}},
 };
 
 /* A carried upload can be without geometry and handle: it was opened and not begun. Worker and time

@@ -22,12 +22,13 @@ enum job_kind {
     JOB_READ,      /* read one range of the object back: its crc32c */
     JOB_LIST,      /* a page of the multipart uploads under the destination */
     JOB_DISCARD,   /* abort a multipart upload that the journal does not know */
+    JOB_DELETE,    /* remove objects, which the journal recorded, and whose sources are gone */
 };
 const char *job_kind_name(enum job_kind kind); /* "begin"; static storage */
-/* True: the job concerns no upload of the journal. It changes no object, is not journaled, and belongs to the producer that
+/* True: the job concerns no upload of the journal. It is not journaled, and belongs to the producer that
  * offers it: the `upload` of its ref is a question_id. */
 static inline bool job_kind_asks(enum job_kind kind) {
-    return kind >= JOB_HEAD && kind <= JOB_DISCARD;
+    return kind >= JOB_HEAD && kind <= JOB_DELETE;
 }
 
 /* Names a job: (kind, upload, chunk). chunk is 0 for all kinds but JOB_CHUNK and JOB_READ. */

@@ -27,6 +27,7 @@
 #define PROTO_FRAME_MAX (1u << 20)   /* bytes of any message but OFFER */
 #define PROTO_OFFER_MAX (16u << 10)  /* bytes of an OFFER: limits the loss when a PULL peer dies */
 #define PROTO_LIST_MAX 4096          /* entries of any list */
+#define JOB_KEYS_MAX 1000            /* objects of a delete job: those of one DeleteObjects request */
 #define PROTO_NAME_MAX 4096          /* bytes of a path or a destination */
 #define PROTO_TEXT_MAX 1024          /* bytes of any other text: errors, handles, etags, workers */
 #define PROTO_PLAN_MAX 256           /* files in one PLAN */
@@ -72,7 +73,11 @@ const char *msg_type_name(enum msg_type type);
 enum role { ROLE_PRODUCER = 1, ROLE_UPLOADER = 2, ROLE_READER = 3 };
 
 /* An uploader without one of them would do some jobs wrongly: older programs skip the fields that they do not know. */
-enum abilities { ABILITY_PROPERTIES = 1 /* the properties of an OFFER */ };
+enum abilities {
+    ABILITY_PROPERTIES = 1, /* the properties of an OFFER */
+    ABILITY_DELETE = 2,     /* jobs of the kind delete */
+};
+#define ABILITIES_ALL (ABILITY_PROPERTIES | ABILITY_DELETE)
 
 struct msg_hello {
     enum role role;
@@ -116,6 +121,13 @@ enum compare {
     COMPARE_SIZE,    /* its size is that of the last object at the destination, whichever source that had */
     COMPARE_CONTENT, /* and so is its crc32c */
 };
+/* What a producer says of an object whose source is gone (--delete). */
+enum removal {
+    REMOVAL_NONE,
+    REMOVAL_BEGINS, /* it is about to be removed: may it be? */
+    REMOVAL_DONE,   /* it is gone */
+    REMOVAL_FAILED, /* it may be there, or gone: nobody is removing it any more */
+};
 struct plan_file {
     uint64_t index; /* the producer's own number; the answer repeats it */
     struct id128
@@ -137,7 +149,8 @@ struct plan_file {
     uint32_t grow; /* as in struct geometry */
     enum finding
         found; /* not FINDING_NONE: plan nothing; record that the object of `upload` was compared with this result */
-    bool read; /* with found: the object was read back */
+    bool read;          /* with found: the object was read back */
+    enum removal removal; /* not REMOVAL_NONE: plan nothing; the object of the finished upload `upload` is removed */
 };
 struct msg_plan {
     struct plan_file *files;
@@ -200,6 +213,8 @@ struct job {
     struct slice marker; /* list: the page begins after this key and the upload id `handle`; empty: the first page */
     bool if_none_match;  /* begin, put, finish: an object that is there is kept (FAIL_EXISTS) */
     uint32_t grow;       /* as in struct geometry */
+    struct slice *keys;  /* delete: the URLs of the objects, target.dest the first of them */
+    size_t key_count;
 };
 struct msg_offer {
     struct job *jobs;

@@ -81,7 +81,7 @@
 /* ---- nested structs ---- */
 
 static const struct field ref_fields[] = {
-    ENUM(ref, 1, kind, REQUIRED, JOB_DISCARD),
+    ENUM(ref, 1, kind, REQUIRED, JOB_DELETE),
     ID(ref, 2, upload, REQUIRED),
     NUMBER(ref, 3, chunk, OPTIONAL, CHUNKS_MAX - 1),
 };
@@ -129,6 +129,7 @@ static const struct field plan_file_fields[] = {
     NUMBER(plan_file, 18, grow, OPTIONAL, CHUNKS_MAX),
     ENUM(plan_file, 19, found, OPTIONAL, FINDING_REPLACED),
     FLAG(plan_file, 20, read),
+    ENUM(plan_file, 21, removal, OPTIONAL, REMOVAL_FAILED),
 };
 static const struct schema plan_file_schema = SCHEMA("plan_file", plan_file, plan_file_fields);
 
@@ -175,6 +176,7 @@ static const struct field job_fields[] = {
     TEXT(job, 13, marker, OPTIONAL, PROTO_TEXT_MAX),
     FLAG(job, 14, if_none_match),
     NUMBER(job, 15, grow, OPTIONAL, CHUNKS_MAX),
+    TEXTS(job, 16, keys, key_count, JOB_KEYS_MAX, PROTO_NAME_MAX),
 };
 static const struct schema job_schema = SCHEMA("job", job, job_fields);
 

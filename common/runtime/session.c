@@ -186,7 +186,7 @@ static int session_send_hello(struct session *s) {
         .allow = s->allow_slices,
         .allow_count = s->allow_count,
         .software = slice_of("chunklift " CHUNKLIFT_VERSION),
-        .abilities = s->role == ROLE_UPLOADER ? ABILITY_PROPERTIES : 0,
+        .abilities = s->role == ROLE_UPLOADER ? ABILITIES_ALL : 0,
     };
     return session_send_numbered(s, &m);
 }

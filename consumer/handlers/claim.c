@@ -10,7 +10,8 @@
  *   5. another job must be done first: LATER (rules 9 and 10)
  *   6. after a restart, holders of the last epoch come first: GRACE (rule 6)
  *
- * A job that no other uploader holds is NOT_HERE for one that is too old for it.
+ * A job that no other uploader holds is NOT_HERE for one that is too old for it. Before all checks, a `discard` or
+ * `delete` fails when its producer may not ask for it (claim_is_allowed).
  */
 #include "consumer/consumer_internal.h"
 #include "consumer/handlers/handlers.h"
@@ -26,6 +27,7 @@
 #define DRAINING_MS 1000 /* this consumer ends; its successor answers */
 #define UNABLE_MS 1000   /* another uploader may take the job */
 #define UNABLE_TEXT "it is older than the producer and does not know object properties; install the same version"
+#define UNABLE_TO_DELETE_TEXT "it is older than the producer and cannot remove objects; install the same version"
 
 static struct verdict verdict_deny(enum why why, uint32_t after_ms) {
     return (struct verdict){.kind = VERDICT_DENY, .why = why, .after_ms = after_ms};
@@ -78,6 +80,7 @@ static struct verdict claim_judge_final(const struct upload *u, const struct cla
     case JOB_READ:
     case JOB_LIST:
     case JOB_DISCARD:
+    case JOB_DELETE:
         return (struct verdict){0};
     }
     if (upload_is_superseded(u) && ref->kind != JOB_ABORT)
@@ -107,6 +110,7 @@ static bool claim_is_early(const struct consumer *c, const struct upload *u, enu
     case JOB_READ:
     case JOB_LIST:
     case JOB_DISCARD:
+    case JOB_DELETE:
         break;
     }
     return false;
@@ -114,6 +118,8 @@ static bool claim_is_early(const struct consumer *c, const struct upload *u, enu
 
 /* An uploader that does not know the properties would make another object. */
 static bool claim_is_able(const struct peer *peer, const struct upload *u, enum job_kind kind) {
+    if (kind == JOB_DELETE)
+        return (peer->abilities & ABILITY_DELETE) != 0;
     return !u || kind == JOB_ABORT || id_is_zero(&u->properties) || (peer->abilities & ABILITY_PROPERTIES);
 }
 
@@ -228,6 +234,7 @@ static void claim_publish(struct consumer *c, const struct peer *peer, const str
     if (done && !producers)
         producers = UINT64_MAX; /* the producer that waits for it may have planned it in an earlier epoch */
     bool unable = v->kind == VERDICT_DENY && v->why == WHY_NOT_HERE; /* to its producer, as a job given back */
+    const char *detail = !unable ? NULL : v->ref.kind == JOB_DELETE ? UNABLE_TO_DELETE_TEXT : UNABLE_TEXT;
     struct event e = {.ref = v->ref,
                       .kind = v->kind == VERDICT_GRANT ? EVENT_GRANTED
                               : unable                 ? EVENT_RELEASED
@@ -235,27 +242,55 @@ static void claim_publish(struct consumer *c, const struct peer *peer, const str
                       .why = done ? WHY_ENDED : v->why,
                       .after_ms = v->after_ms,
                       .worker = slice_of(peer->worker),
-                      .detail = unable ? slice_of(UNABLE_TEXT) : (struct slice){NULL, 0},
+                      .detail = slice_of(detail),
                       .second = l && l->second};
     reply_event(c, &e, producers);
 }
 
-/* A `discard` aborts what others may have made: its producer must be an operator. It learns that at once. */
-static bool claim_may_discard(struct consumer *c, const struct peer *peer, const struct ref *ref, uint64_t producers) {
-    if (ref->kind != JOB_DISCARD || !producers)
+/* The reason why this delete job must not begin, also when its producer is an operator (rule 19). NULL: it may. */
+static const char *claim_judge_delete(const struct consumer *c, const struct ref *ref, const struct peer *producer,
+                                      enum fail_class *class) {
+    const struct removals *r = &c->removals;
+    *class = FAIL_OUTAGE;
+    if (!uploads_may_delete(c, ref))
+        return "the consumer was started again during the removal; run the command again";
+    if (removals_was_answered(r, &ref->upload))
+        return "its answer was lost, the objects may be there or not; run the command again";
+    if (r->answered.count >= REMOVALS_ANSWERED_MAX && !leases_find(&c->leases, ref))
+        return "one command removed too many objects; run the command again";
+    if (removals_has_any(r, producer->producer))
+        return NULL;
+    *class = FAIL_REQUEST;
+    return "the removal of these objects was not announced";
+}
+
+/* `discard` and `delete` concern objects that others may have made: their producer must be an operator. */
+static const char *claim_find_objection(const struct consumer *c, const struct ref *ref, const struct peer *producer,
+                                        enum fail_class *class) {
+    *class = FAIL_DENIED;
+    if (!access_may_operate(c, &producer->key))
+        return ref->kind == JOB_DELETE
+                   ? "this key needs the role 'operator' in the consumer's trust file to have objects removed"
+                   : "this key needs the role 'operator' in the consumer's trust file to have uploads aborted";
+    return ref->kind == JOB_DELETE ? claim_judge_delete(c, ref, producer, class) : NULL;
+}
+
+/* False: the question has failed, and its producer learns that at once. */
+static bool claim_is_allowed(struct consumer *c, const struct peer *peer, const struct ref *ref, uint64_t producers) {
+    const char *objection = NULL;
+    enum fail_class class = FAIL_NONE;
+    if (ref->kind != JOB_DISCARD && ref->kind != JOB_DELETE)
         return true;
-    bool all = true; /* two producers can have questions of one id: see ledger_producers_of_job */
-    for (uint64_t bits = producers; bits; bits &= bits - 1)
-        all &= access_may_operate(c, &c->peers.producers[__builtin_ctzll(bits)]->key);
-    if (all)
+    /* two producers can have questions of one id: see ledger_producers_of_job */
+    for (uint64_t bits = producers; bits && !objection; bits &= bits - 1)
+        objection = claim_find_objection(c, ref, c->peers.producers[__builtin_ctzll(bits)], &class);
+    if (!objection)
         return true;
     struct event e = {.ref = *ref,
                       .kind = EVENT_CHECKED,
-                      .class = FAIL_DENIED,
+                      .class = class,
                       .worker = slice_of(peer->worker),
-                      .detail =
-                          slice_of("this key needs the role 'operator' in the consumer's trust file to have uploads "
-                                   "aborted")};
+                      .detail = slice_of(objection)};
     reply_event(c, &e, producers);
     return false;
 }
@@ -264,7 +299,7 @@ static int claim_one(struct consumer *c, struct peer *peer, const struct claim *
     struct upload *u = ledger_upload_of_job(c, &claim->ref);
     uint64_t producers = ledger_producers_of_job(c, &claim->ref);
     int err = 0;
-    if (!claim_may_discard(c, peer, &claim->ref, producers)) {
+    if (!claim_is_allowed(c, peer, &claim->ref, producers)) {
         *v = verdict_deny(WHY_ENDED, 0);
         v->ref = claim->ref;
         return 0;

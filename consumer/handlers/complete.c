@@ -74,6 +74,21 @@ bool completion_has_lease(const struct completion *v, const struct ref *ref) {
     return l && !l->lost;
 }
 
+/* Rule 19: a delete job that has ended is never granted again. */
+int completion_end_question(struct completion *v) {
+    const struct ref *ref = &v->result->ref;
+    refusals_forget(&v->c->refusals, &ref->upload);
+    if (ref->kind != JOB_DELETE || !v->producers)
+        return 0;
+    return removals_note_answered(&v->c->removals, &ref->upload);
+}
+
+/* Another uploader removes the objects at this moment: only its result tells that this has ended. */
+static bool completion_is_early_end(const struct completion *v) {
+    const struct lease *l = leases_find(&v->c->leases, &v->result->ref);
+    return v->result->ref.kind == JOB_DELETE && l && l->peer != v->peer;
+}
+
 /* ---- leases ---- */
 
 /* Ends the other leases on the job. The other holder of a chunk learns it by a BEAT. Its lease is
@@ -123,6 +138,8 @@ static int complete_end_leases(struct completion *v) {
 /* ---- results ---- */
 
 static int complete_judge(struct completion *v) {
+    if (completion_is_early_end(v))
+        return completion_refused(v, WHY_STALE);
     switch (v->result->outcome) {
     case OUTCOME_DONE:
         return complete_done(v);

@@ -194,6 +194,8 @@ static int complete_judge_stray_put(struct completion *v, const struct upload_id
     if (err)
         return err;
     const struct finished_entry *finished = finished_find(&s->finished, finished_short(&dest));
+    if (finished && finished->deleting)
+        return completion_refused(v, WHY_STALE); /* the object may be removed since, or at any moment */
     if (finished && finished->key == finished_key(&key, is->file.size) && !finished_differs(finished, &is->file))
         return completion_repeated(v, finished->seq);
     struct upload *planned = state_find_key(s, &key);
@@ -257,7 +259,8 @@ static int complete_done_question(struct completion *v) {
                       .has_crc = r->has_crc,
                       .crc = r->crc,
                       .listing = r->listing};
-    refusals_forget(&v->c->refusals, &r->ref.upload);
+    if (completion_end_question(v))
+        return completion_unanswered(v);
     reply_event(v->c, &e, v->producers);
     return completion_recorded(v, 0);
 }
@@ -280,6 +283,7 @@ int complete_done(struct completion *v) {
     case JOB_READ:
     case JOB_LIST:
     case JOB_DISCARD:
+    case JOB_DELETE:
         return complete_done_question(v);
     }
     return completion_refused(v, WHY_STALE);

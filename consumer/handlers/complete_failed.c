@@ -65,7 +65,8 @@ static int complete_question_failed(struct completion *v) {
                       .class = complete_class_of(r),
                       .worker = slice_of(v->peer->worker),
                       .detail = r->error};
-    refusals_forget(&v->c->refusals, &r->ref.upload);
+    if (completion_end_question(v))
+        return completion_unanswered(v);
     reply_event(v->c, &e, v->producers);
     return completion_recorded(v, 0);
 }

@@ -37,6 +37,9 @@ bool completion_handle_fits(const struct completion *v);
  * holder finds the same. */
 bool completion_has_lease(const struct completion *v, const struct ref *ref);
 
+/* The question has its answer. ERR_NOMEM: the end of a delete job cannot be noted. */
+int completion_end_question(struct completion *v) MUST_CHECK;
+
 /* ---- outcomes ---- */
 
 int complete_done(struct completion *v) MUST_CHECK;

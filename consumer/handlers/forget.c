@@ -8,15 +8,27 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool forget_is_finished(const struct consumer *c, const struct id128 *id) {
+/* NULL: it is not the last one that finished at a destination. Visits all finished uploads. */
+static const struct finished_entry *forget_find_finished(const struct consumer *c, const struct id128 *id) {
     for (size_t i = 0; i < c->state.finished.count; i++)
         if (id_equal(&c->state.finished.entries[i].upload, id))
-            return true;
-    return false;
+            return &c->state.finished.entries[i];
+    return NULL;
+}
+
+/* Its mark protects the destination until its removal is over. */
+static bool forget_is_being_removed(const struct consumer *c, const struct id128 *id) {
+    if (!c->removals.by_dest.count && !uploads_removals_are_in_doubt(c))
+        return false;
+    const struct finished_entry *e = forget_find_finished(c, id);
+    return e && uploads_is_being_removed(c, e->dest);
 }
 
 /* The reason why it cannot be forgotten; NULL: it can. Results that are under way would come to an unknown upload. */
-static const char *forget_objection(const struct consumer *c, const struct upload *u, bool unfinished) {
+static const char *forget_objection(const struct consumer *c, const struct id128 *id, bool unfinished) {
+    const struct upload *u = state_find(&c->state, id);
+    if (forget_is_being_removed(c, id))
+        return "is being removed";
     if (!u || !u->opened)
         return NULL;
     if (uploads_is_in_use(c, u))
@@ -48,7 +60,7 @@ static int forget_record_all(struct consumer *c, struct slice ids, struct buf *d
     int err = 0;
     while (!err && forget_next_id(&ids, &id)) {
         const struct upload *u = state_find(&c->state, &id);
-        if (!(u && u->opened) && !forget_is_finished(c, &id))
+        if (!(u && u->opened) && !forget_find_finished(c, &id))
             continue;
         struct record r = {.ev = EV_FORGET, .has = HAS_UPLOAD, .upload = id};
         err = ledger_append(c, &r, 0);
@@ -67,7 +79,7 @@ int forget_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     if (ids.len % sizeof(struct id128))
         return reply_error(c, &peer->route, m->number, PROTOCOL_MALFORMED, "the upload ids are not 16 bytes each");
     while (forget_next_id(&left, &id)) {
-        const char *why = forget_objection(c, state_find(&c->state, &id), m->forget.unfinished);
+        const char *why = forget_objection(c, &id, m->forget.unfinished);
         if (why)
             return forget_refuse(c, peer, m->number, &id, why);
     }

@@ -59,8 +59,10 @@ static bool heartbeat_adopt(struct consumer *c, struct peer *peer, const struct 
 }
 
 /* Renews (rule 5) or adopts (rule 6) the lease. False: it is not the peer's, which must stop the
- * job. */
+ * job. A delete job stops when its producer left. */
 static bool heartbeat_keep_lease(struct consumer *c, struct peer *peer, const struct lease_mark *mark) {
+    if (mark->ref.kind == JOB_DELETE && !uploads_may_delete(c, &mark->ref))
+        return false;
     struct lease *l = leases_find_of(&c->leases, &mark->ref, peer);
     if (l && l->lost) { /* rule 7; not renewed */
         l->bytes = mark->bytes;

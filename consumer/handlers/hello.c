@@ -116,8 +116,10 @@ int hello_handle(struct consumer *c, const struct msg *m, const struct route *fr
         return c->failed ? err : 0;
     peer->key = *key;
     c->offers_moved |= is_new ? peer->jobs != NULL : hello_update(peer, &m->hello);
-    if (is_new)
+    if (is_new) {
+        peer->returned = !id_is_zero(&m->journal); /* it had a WELCOME before */
         hello_join(c, peer);
+    }
     peer->route = *from;
     peer->heard_ms = consumer_time(c);
     if (peer->role != ROLE_READER)

@@ -44,6 +44,7 @@ static int leave_drop_plans(struct consumer *c, const struct peer *producer) {
             return err;
     }
     plans_clear(&c->planned, producer->producer);
+    removals_leave(&c->removals, producer, consumer_time(c) + c->leases.lease_ms);
     c->stats[producer->producer] = (struct producer_stats){0};
     return 0;
 }

@@ -14,6 +14,8 @@
  * PLAN is handled after the commit of the round's results, so that it sees only committed records.
  * Records that it appends are committed before PLANNED leaves.
  *
+ * A file gets no answer while the object at its destination is being removed (plan_removal.c).
+ *
  * A file with `ask` takes the same decisions, and the state and the journal stay as they are.
  */
 #include "consumer/handlers/handlers.h"
@@ -29,7 +31,7 @@
 #define FILE_BYTES 160 /* of an encoded planned_file without its lists and texts, at most */
 #define LEASE_BYTES 40
 
-static int plan_refuse(struct planned_file *out, const char *why) {
+int plan_refuse(struct planned_file *out, const char *why) {
     out->state = PLANNED_REFUSED;
     out->error = slice_of(why);
     return 0;
@@ -329,6 +331,8 @@ static int plan_one(struct planning *p, struct planned_file *out) {
         return plan_record_failed(p, out);
     if (file->found)
         return plan_record_verified(p, out);
+    if (file->removal)
+        return plan_removal(p, out);
     const char *error = plan_file_error(file, &p->identity);
     if (error)
         return plan_refuse(out, error);
@@ -341,6 +345,8 @@ static int plan_one(struct planning *p, struct planned_file *out) {
         out->state = PLANNED_SUPERSEDED;
         return 0;
     }
+    if (!file->ask && plan_waits_for_removal(p))
+        return 0;
     const struct finished_entry *e = plan_find_finished(p);
     return e ? plan_answer_finished(p, e, out) : plan_upload(p, asked, out);
 }

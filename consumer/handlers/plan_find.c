@@ -16,8 +16,11 @@ static bool plan_dest_is_unsettled(const struct planning *p) {
     return there && (there->opened || there->begun);
 }
 
-/* By default the source has to be the recorded one, with its times. Otherwise only what arrived counts. */
+/* By default the source has to be the recorded one, with its times. Otherwise only what arrived counts. An object that is
+ * being removed may be gone. */
 static bool plan_is_recorded(const struct planning *p, const struct finished_entry *e) {
+    if (e->deleting)
+        return false;
     if (p->file->compare)
         return (uint32_t)e->key == finished_size(p->identity.file.size);
     return e->key == p->finished;

@@ -1,4 +1,5 @@
-/* Shared by plan.c (requests and replies) and plan_find.c (which upload a file is). */
+/* Shared by plan.c (requests and replies), plan_find.c (which upload a file is) and plan_removal.c (objects without a
+ * source). */
 #ifndef CHUNKLIFT_CONSUMER_PLAN_INTERNAL_H
 #define CHUNKLIFT_CONSUMER_PLAN_INTERNAL_H
 
@@ -14,6 +15,20 @@ struct planning { /* one file of a PLAN */
     bool forced;            /* --force, or the object is missing at the destination */
     struct buf *bitmap;     /* the memory of the reply's `done`, or of its `etag` */
 };
+
+/* ---- plan.c ---- */
+
+/* The file fails with this reason. Returns 0. */
+int plan_refuse(struct planned_file *out, const char *why);
+
+/* ---- plan_removal.c ---- */
+
+/* The reply to a file with `removal`. */
+int plan_removal(struct planning *p, struct planned_file *out) MUST_CHECK;
+/* The object at the destination may be removed at any moment: the producer repeats the request. */
+bool plan_waits_for_removal(const struct planning *p);
+
+/* ---- plan_find.c ---- */
 
 /* The finished upload that the file is; NULL: there is none, or the file must be uploaded again. */
 const struct finished_entry *plan_find_finished(const struct planning *p);

@@ -9,6 +9,13 @@
 #include "system/fault.h"
 #include <sys/param.h>
 
+/* A delete job is not granted after its failure. Without memory for that it can be; its objects are still protected. */
+static void release_end_question(struct consumer *c, const struct peer *peer, const struct ref *ref) {
+    const struct lease *l = leases_find(&c->leases, ref);
+    if (ref->kind == JOB_DELETE && (!l || l->peer == peer) && ledger_producers_of_job(c, ref))
+        (void)!removals_note_answered(&c->removals, &ref->upload);
+}
+
 /* Rule 2: the uploader declined the upload, or cannot serve its location. When no eligible uploader
  * is left, the file fails; a question fails by its event e, without a record. */
 static int release_note_refusal(struct consumer *c, const struct peer *peer, const struct released *job,
@@ -27,6 +34,7 @@ static int release_note_refusal(struct consumer *c, const struct peer *peer, con
         e->kind = EVENT_CHECKED;
         e->class = refusal->class;
         refusals_forget(&c->refusals, upload);
+        release_end_question(c, peer, &job->ref);
         return 0;
     }
     int err = ledger_append_fail(c, upload, refusal->class, slice_of(refusal->error), &seq);

@@ -77,6 +77,7 @@ struct search {
     struct state *state;
     struct hash_table held;
     uint64_t up_to, last_seq;
+    bool deleting; /* report also uploads that are being removed */
     int (*each)(void *arg, struct record *r, uint64_t first_seq);
     void *arg;
 };
@@ -96,12 +97,12 @@ static void held_remove(struct search *s, struct held *h) {
     free(h);
 }
 
-/* *e: the entry of r's destination if it belongs to r's upload; else, and after an error, NULL. */
+/* *e: the entry of r's destination if it belongs to r's upload and is to be reported; else, and after an error, NULL. */
 static int search_find_finished(const struct search *s, const struct record *r, const struct finished_entry **e) {
     struct id128 place;
     int err = fingerprint_dest(s->state->sha, r->endpoint, r->dest, &place);
     *e = err ? NULL : finished_find(&s->state->finished, finished_short(&place));
-    if (*e && !id_equal(&(*e)->upload, &r->upload))
+    if (*e && (!id_equal(&(*e)->upload, &r->upload) || ((*e)->deleting && !s->deleting)))
         *e = NULL;
     return err;
 }
@@ -212,9 +213,10 @@ static int search_records(struct search *s, struct journal_records *records) {
     return err == ERR_NOT_FOUND ? 0 : err;
 }
 
-int carry_forward_finished(const char *dir, struct state *state, uint64_t up_to, uint64_t last_seq,
+int carry_forward_finished(const char *dir, struct state *state, uint64_t up_to, uint64_t last_seq, bool deleting,
                            int (*each)(void *arg, struct record *r, uint64_t first_seq), void *arg) {
-    struct search s = {.state = state, .up_to = up_to, .last_seq = last_seq, .each = each, .arg = arg};
+    struct search s = {
+        .state = state, .up_to = up_to, .last_seq = last_seq, .deleting = deleting, .each = each, .arg = arg};
     struct journal_records records;
     int err = journal_records_open(&records, dir);
     if (!err)

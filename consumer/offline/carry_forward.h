@@ -19,13 +19,14 @@ void carry_forward_chunk(const struct upload *u, uint32_t chunk, struct record *
 
 /*
  * Calls each() for every finished upload that s could not know from the records after up_to alone.
- * r is the `carry` record that repeats it; its seq is that of the `finish` or `put`. first_seq is
- * the seq of the upload's first record. `same` records that are still in force follow, as they are.
+ * deleting: also for those that are being removed. r is the `carry` record that repeats it; its seq is
+ * that of the `finish` or `put`. first_seq is the seq of the upload's first record. `same` records
+ * that are still in force follow, as they are.
  *
  * Reads the files of dir up to the record last_seq. each() may append to the journal and apply the
  * records to s. An error of each() ends the read and is returned.
  */
-int carry_forward_finished(const char *dir, struct state *s, uint64_t up_to, uint64_t last_seq,
+int carry_forward_finished(const char *dir, struct state *s, uint64_t up_to, uint64_t last_seq, bool deleting,
                            int (*each)(void *arg, struct record *r, uint64_t first_seq), void *arg) MUST_CHECK;
 
 #endif

@@ -36,7 +36,7 @@ int journal_export(const char *dir) {
     struct offline_journal j;
     int err = offline_journal_read(&j, dir);
     if (!err)
-        err = carry_forward_finished(dir, &j.state, UINT64_MAX, j.last_seq, export_print, NULL);
+        err = carry_forward_finished(dir, &j.state, UINT64_MAX, j.last_seq, false, export_print, NULL);
     int written = output_flush();
     err = written ? written : err;
     if (err == ERR_NOMEM)

@@ -49,7 +49,7 @@ static int forget_note_finished(void *arg, struct record *r, uint64_t first_seq)
 
 static int forget_find(struct forgetting *f) {
     const struct state *s = &f->journal.state;
-    int err = carry_forward_finished(f->journal.dir, &f->journal.state, UINT64_MAX, f->journal.last_seq,
+    int err = carry_forward_finished(f->journal.dir, &f->journal.state, UINT64_MAX, f->journal.last_seq, true,
                                      forget_note_finished, f);
     for (size_t i = 0; !err && i < s->count; i++)
         if (s->uploads[i]->opened)

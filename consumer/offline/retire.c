@@ -50,7 +50,8 @@ static int retire_carry(struct retire *r) {
         if (carry_forward_needs(s->uploads[i], r->up_to))
             err = retire_carry_upload(r, s->uploads[i]);
     return err ? err
-               : carry_forward_finished(r->journal.dir, s, r->up_to, r->journal.last_seq, retire_carry_finished, r);
+               : carry_forward_finished(r->journal.dir, s, r->up_to, r->journal.last_seq, false, retire_carry_finished,
+                                        r);
 }
 
 static int retire_append_drops(struct retire *r) {

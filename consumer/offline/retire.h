@@ -3,9 +3,9 @@
  *
  * Without --remove and --archive it only lists the sealed files and their use. Otherwise, for all
  * but the newest `keep` of them:
- *   1. The records that the state needs from these files are appended again as `carry` records,
- *      then a `drop` record for each file. All of it is synced; the journal may rotate during this
- *      step.
+ *   1. The records that the state needs from these files are appended again as `carry` records, then
+ *      a `drop` record for each file. All of it is synced; the journal may rotate during this step.
+ *      A finished upload that is being removed is not carried: it is unknown afterwards.
  *   2. `stop`, if the journal ended with one. A new snapshot.
  *   3. From the oldest file on: copy to the archive (temporary name, fsync, rename, fsync of that
  *      directory), unlink, fsync of the journal's directory; then the next file.

@@ -74,7 +74,7 @@ int retire_find_needs(struct retire *r) {
         if (j->state.uploads[i]->opened)
             err = retire_needs_of_upload(r, j->state.uploads[i]);
     if (!err)
-        err = carry_forward_finished(j->dir, &j->state, r->sealed_to, j->last_seq, retire_count_finished, r);
+        err = carry_forward_finished(j->dir, &j->state, r->sealed_to, j->last_seq, false, retire_count_finished, r);
     return err;
 }
 

@@ -165,6 +165,43 @@ void finished_move(struct finished *f, uint64_t dest, const struct id128 *upload
         e->seq = seq;
 }
 
+void finished_mark(struct finished *f, uint64_t dest, const struct id128 *upload) {
+    struct finished_entry *e = finished_at(f, *finished_cell(f, dest));
+    if (e && id_equal(&e->upload, upload))
+        e->deleting = true;
+}
+
+/* Frees the cell. A search goes from the home of an entry to the first free cell. So a cell behind the gap moves into it,
+ * unless its home is behind the gap too. */
+static void finished_free_cell(struct finished *f, size_t gap) {
+    for (size_t i = gap;;) {
+        i = i + 1 < f->cells ? i + 1 : 0;
+        uint32_t cell = f->table[i];
+        if (!cell)
+            break;
+        size_t home = finished_home(f, finished_at(f, cell)->dest);
+        if (i - home < i - gap) /* unsigned: also across the end of the table */
+            continue;
+        f->table[gap] = cell;
+        gap = i;
+    }
+    f->table[gap] = 0;
+}
+
+void finished_remove(struct finished *f, uint64_t dest, const struct id128 *upload) {
+    uint32_t *cell = finished_cell(f, dest);
+    struct finished_entry *e = finished_at(f, *cell);
+    if (!e || !id_equal(&e->upload, upload))
+        return;
+    const struct finished_entry *last = &f->entries[f->count - 1];
+    finished_free_cell(f, (size_t)(cell - f->table));
+    if (e != last) {
+        *finished_cell(f, last->dest) = finished_cell_value(f, last->dest, (size_t)(e - f->entries));
+        *e = *last;
+    }
+    f->count--;
+}
+
 static int finished_remove_if(struct finished *f, bool (*matches)(const struct finished_entry *e, const void *arg),
                               const void *arg) {
     size_t kept = 0;

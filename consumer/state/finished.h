@@ -25,15 +25,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FINISHED_SEQ_MAX ((UINT64_C(1) << 48) - 1)
+#define FINISHED_SEQ_MAX ((UINT64_C(1) << 47) - 1)
 struct finished_entry {
     uint64_t dest; /* finished_short of the fingerprint */
     uint64_t key;  /* finished_key */
     struct id128 upload;
-    uint64_t seq : 48;   /* of the finish or put record */
-    uint64_t inode : 16; /* fingerprint of the source's inode number; 0: the number was 0, which is not compared */
-    uint32_t ctime;      /* fingerprint of the source's ctime */
-    uint32_t crc;        /* of the content */
+    uint64_t seq : 47;     /* of the finish or put record */
+    uint64_t deleting : 1; /* its object is being removed, or the removal was interrupted: it does not count as done */
+    uint64_t inode : 16;   /* fingerprint of the source's inode number; 0: the number was 0, which is not compared */
+    uint32_t ctime;        /* fingerprint of the source's ctime */
+    uint32_t crc;          /* of the content */
 };
 
 struct finished {
@@ -67,7 +68,7 @@ void finished_release(struct finished *f);
 void finished_release_table(struct finished *f);
 /* Makes room for this many entries at once. ERR_NOMEM; ERR_LIMIT: too many. */
 int finished_reserve(struct finished *f, size_t count) MUST_CHECK;
-/* Replaces the entry of the same destination. May move entries: pointers become invalid. */
+/* Replaces the entry of the same destination, with its mark. May move entries: pointers become invalid. */
 int finished_put(struct finished *f, const struct finished_entry *e) MUST_CHECK;
 /* Sets the fingerprints of inode number and ctime. They are not part of the key: a file with
  * another inode or ctime can have the same content. */
@@ -82,6 +83,11 @@ const struct finished_entry *finished_find(const struct finished *f, uint64_t de
 /* The entry's record was carried and has a new seq. No effect when the destination has another
  * upload, or no entry. */
 void finished_move(struct finished *f, uint64_t dest, const struct id128 *upload, uint64_t seq);
+/* Sets the mark `deleting`. No effect when the destination has another upload, or no entry. */
+void finished_mark(struct finished *f, uint64_t dest, const struct id128 *upload);
+/* Removes the entry of the destination, marked or not, in constant time. The last entry takes its place. No effect when
+ * the destination has another upload, or no entry. */
+void finished_remove(struct finished *f, uint64_t dest, const struct id128 *upload);
 /* Removes the entries of this upload. Visits all entries: only for `forget` records. */
 int finished_forget(struct finished *f, const struct id128 *upload) MUST_CHECK;
 /* Removes the entries whose record is at or before seq; total becomes the number of entries. Visits

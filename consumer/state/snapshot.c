@@ -3,8 +3,8 @@
  *
  *     "CLs5"
  *     u64 finished records ever
- *     u64 entries, then for each: u64 dest, u64 key (fingerprints), upload, u64 seq, u16 inode,
- *                                 u32 ctime (fingerprints), u32 crc
+ *     u64 entries, then for each: u64 dest, u64 key (fingerprints), upload, u64 seq (and the mark: MARK_DELETING),
+ *                                 u16 inode, u32 ctime (fingerprints), u32 crc
  *     u64 recently ended, then for each, oldest first: upload, u64 seq, u8 how
  *     u64 uploads, then for each, by id: see encode_upload
  *     u32 crc32c of everything before it
@@ -22,7 +22,8 @@
 #define MAGIC_LEN 4
 #define CRC_LEN 4
 #define PIECE ((size_t)256 << 10)
-#define FINISHED_BYTES 50             /* of one finished upload */
+#define FINISHED_BYTES 50 /* of one finished upload */
+#define MARK_DELETING (UINT64_C(1) << 63)
 #define ENTRY_MAX ((size_t)128 << 10) /* a line of the journal has at most 64 KiB */
 #define WINDOW (2 * ENTRY_MAX)
 #define FLAG_BEGUN 1u
@@ -81,7 +82,7 @@ static int encode_finished(const struct finished *f, struct snapshot_encoder *ou
         if (!err)
             err = writer_add_id(out, &e->upload);
         if (!err)
-            err = writer_add_number(out, e->seq, 8);
+            err = writer_add_number(out, e->seq | (e->deleting ? MARK_DELETING : 0), 8);
         if (!err)
             err = writer_add_number(out, e->inode, 2);
         if (!err)
@@ -306,6 +307,8 @@ static int decode_finished(struct snapshot_decoder *r, struct state *s) {
         e.key = reader_take_number(r, 8);
         e.upload = reader_take_id(r);
         uint64_t seq = reader_take_number(r, 8);
+        e.deleting = (seq & MARK_DELETING) != 0;
+        seq &= ~MARK_DELETING;
         r->bad = r->bad || seq > FINISHED_SEQ_MAX;
         e.seq = seq & FINISHED_SEQ_MAX;
         e.inode = reader_take_number(r, 2) & UINT16_MAX;

@@ -237,6 +237,17 @@ static int state_apply_same(struct state *s, const struct record *r) {
     return err;
 }
 
+/* The object of a finished upload is being removed; it is gone. */
+static int state_apply_removal(struct state *s, const struct record *r) {
+    struct id128 dest;
+    int err = fingerprint_dest(s->sha, r->endpoint, r->dest, &dest);
+    if (!err && r->ev == EV_DELETING)
+        finished_mark(&s->finished, finished_short(&dest), &r->upload);
+    else if (!err)
+        finished_remove(&s->finished, finished_short(&dest), &r->upload);
+    return err;
+}
+
 static int state_apply_put(struct state *s, const struct record *r) {
     struct finished_entry e;
     int err = state_finished_entry(s, r, &e);
@@ -359,6 +370,9 @@ int state_apply(struct state *s, const struct record *r) {
         return state_apply_forget(s, r);
     case EV_SAME:
         return state_apply_same(s, r);
+    case EV_DELETING:
+    case EV_DELETE:
+        return state_apply_removal(s, r);
     case EV_FAIL:
         state_apply_fail(s, r);
         return 0;

@@ -33,7 +33,35 @@ static void cp_options_share(struct cp_options *o) {
     o->supervise.quiet = b->quiet;
 }
 
+/* Why this run cannot remove objects; NULL: it can. */
+static const char *cp_removal_problem(const struct cp_options *o) {
+    const struct producer_config *c = &o->base.config;
+    const struct removal_wish *w = &o->removal;
+    if (!w->given && w->excluded)
+        return "--delete-excluded: extends --delete; add that";
+    if (!w->given)
+        return w->max != UINT64_MAX ? "--max-delete: limits --delete; add that" : NULL;
+    if (c->consumer)
+        return "--delete: reads the journal directory of this host, --consumer has none; omit one of them";
+    if (c->from_stdin)
+        return "--delete: standard input has no files that could be gone; omit one of them";
+    if (!c->recursive)
+        return "--delete: is about the files of directories; add -r";
+    if (c->files_from)
+        return "--delete: a list does not say which files are gone; leave out --files-from";
+    if (selection_is_wanted(&o->base.select.filters) && !w->excluded)
+        return "--delete: files that the filters leave out would count as gone; add --delete-excluded, or leave out "
+               "the "
+               "filters";
+    return NULL;
+}
+
 static int cp_options_check(const struct cp_options *o) {
+    const char *problem = cp_removal_problem(o);
+    if (problem) {
+        log_error("%s", problem);
+        return EXIT_USAGE;
+    }
     if (o->lock_wait_ms == LOCK_WAIT_NONE || !o->base.config.consumer)
         return -1;
     log_error("--lock-wait: the lock is in the journal directory of this host, --consumer has none; omit one of them");
@@ -41,7 +69,8 @@ static int cp_options_check(const struct cp_options *o) {
 }
 
 int cp_options_parse(struct cp_options *o, int argc, char **argv) {
-    *o = (struct cp_options){.supervise = {.uploaders = UPLOADERS_DEFAULT}, .lock_wait_ms = LOCK_WAIT_NONE};
+    *o = (struct cp_options){
+        .supervise = {.uploaders = UPLOADERS_DEFAULT}, .lock_wait_ms = LOCK_WAIT_NONE, .removal = {.max = UINT64_MAX}};
     struct supervise_options *s = &o->supervise;
     const struct option_spec specs[] = {
         OPTION_ROW_UPLOADERS(&s->uploaders),
@@ -54,6 +83,14 @@ int cp_options_parse(struct cp_options *o, int argc, char **argv) {
          .target = &o->lock_wait_ms,
          .value_name = "TIME",
          .help = "wait so long for other cp commands on this journal to end, then exit with 3"},
+        {"delete", 0, OPTION_FLAG, &o->removal.given, NULL, "then remove objects from DEST whose files are gone"},
+        {"delete-excluded", 0, OPTION_FLAG, &o->removal.excluded, NULL, "with --delete: and those of excluded files"},
+        {.name = "max-delete",
+         .kind = OPTION_COUNT,
+         .target = &o->removal.max,
+         .value_name = "N",
+         .help = "with --delete: if more than N objects would go, remove none",
+         .max = UINT64_MAX - 1},
         OPTION_ROW_CA_CERT(&s->ca_cert),
         OPTION_ROW_NO_VERIFY_SSL(&s->no_verify_ssl),
         PRODUCER_OPTION_ROWS(&o->base),

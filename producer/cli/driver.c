@@ -10,6 +10,7 @@
 #include "system/signals.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define JSON_EVERY_MS 1000u
@@ -63,7 +64,7 @@ static void driver_drain(struct driver *d) {
 }
 
 static uint64_t driver_failed(const struct driver *d) {
-    const struct producer_stats *stats = producer_stats(d->producer);
+    const struct producer_stats *stats = d->ended ? &d->stats : producer_stats(d->producer);
     return stats->files_failed + stats->source_errors;
 }
 
@@ -157,7 +158,7 @@ static void driver_log_trouble(const struct driver *d, int status) {
 }
 
 static void driver_print_notes(const struct driver *d, FILE *out) {
-    const struct producer_stats *stats = producer_stats(d->producer);
+    const struct producer_stats *stats = &d->stats;
     if (d->options.failures && stats->files_seen + stats->source_errors > 1) /* a single one was just reported */
         failures_print(out, d->options.failures, driver_failed(d), stats->source_errors, d->options.show_failed);
     summary_print_notes(out, stats, d->options.where);
@@ -171,14 +172,15 @@ static void driver_print_line(const char *line, FILE *out) {
         fprintf(out, "%s\n", line);
 }
 
-/* The last line of a run. Not an error: without the name of the program. */
-static void driver_print_result(const struct driver *d, double seconds, FILE *out) {
-    const struct producer_stats *stats = producer_stats(d->producer);
-    const char *dest = producer_dest(d->producer);
+/* The last lines of a run. Not errors: without the name of the program. */
+static void driver_print_result(const struct driver *d, FILE *out) {
     struct buf line = BUF_INIT;
-    int err = d->options.dry_run ? dry_run_add_line(&line, d->options.dry_run, stats, dest)
-                                 : summary_add_line(&line, stats, seconds, dest);
+    int err = d->options.dry_run ? dry_run_add_line(&line, d->options.dry_run, &d->stats, d->dest)
+                                 : summary_add_line(&line, &d->stats, d->seconds, d->dest);
     if (!err)
+        driver_print_line(line.data, out);
+    buf_clear(&line);
+    if (d->options.deletes && summary_add_removals(&line, &d->stats, d->dest) == 0)
         driver_print_line(line.data, out);
     buf_release(&line);
 }
@@ -200,7 +202,7 @@ static void driver_log_end(const struct driver *d, int status) {
         log_error("stopped after %" PRIu64 " failed file%s (--max-errors); remove the cause, then the same command "
                   "continues",
                   failed, failed == 1 ? "" : "s");
-    else if (status > 128 && producer_stats(d->producer)->stream)
+    else if (status > 128 && d->stats.stream)
         log_info("interrupted; standard input is not resumed: the same command begins a new upload");
     else if (status > 128 && !d->options.dry_run)
         log_info("interrupted; the same command resumes the upload");
@@ -215,33 +217,40 @@ static const char *driver_result(const struct driver *d, int status) {
 }
 
 static int driver_write_report(const struct driver *d, int status, double seconds) {
-    const struct report r = {.dest = producer_dest(d->producer),
+    const struct report r = {.dest = d->dest,
                              .journal = d->options.where,
-                             .journal_id = producer_journal(d->producer),
-                             .journal_seq = producer_journal_seq(d->producer),
+                             .journal_id = &d->journal,
+                             .journal_seq = d->journal_seq,
                              .started_us = d->began_us,
                              .ended_us = clock_real_us(),
                              .seconds = seconds,
                              .status = status,
                              .result = driver_result(d, status)};
-    return report_write(d->options.report, &r, producer_stats(d->producer), d->options.failures);
+    return report_write(d->options.report, &r, &d->stats, d->options.failures);
 }
 
-int driver_report(struct driver *d, int status) {
-    const struct producer_stats *stats = producer_stats(d->producer);
-    double seconds = driver_seconds(d);
+void driver_end(struct driver *d, int status) {
+    const char *dest = producer_dest(d->producer);
     progress_erase(&d->progress);
     log_set_before_line(NULL, NULL);
     d->options.progress = false;
     driver_log_trouble(d, status);
-    if (!d->options.summary)
-        return status;
+    d->stats = *producer_stats(d->producer);
+    d->dest = dest ? slice_dup(slice_of(dest)) : NULL;
+    d->journal = *producer_journal(d->producer);
+    d->journal_seq = producer_journal_seq(d->producer);
+    d->seconds = driver_seconds(d);
+    d->ended = true;
+}
+
+static int driver_summarize(struct driver *d, int status) {
+    double seconds = driver_seconds(d);
     if (d->options.report && status != EXIT_USAGE && driver_write_report(d, status, seconds) && status == EXIT_DONE)
         status = EXIT_SOME_FAILED; /* it was logged */
     if (d->options.json && d->options.dry_run)
-        dry_run_json_totals(d->options.dry_run, stats, status, producer_dest(d->producer), d->options.where);
+        dry_run_json_totals(d->options.dry_run, &d->stats, status, d->dest, d->options.where);
     else if (d->options.json)
-        json_stats_event("summary", stats, seconds, status, producer_dest(d->producer), d->options.where);
+        json_stats_event("summary", &d->stats, seconds, status, d->dest, d->options.where);
     bool planned = status <= EXIT_SOME_FAILED; /* the totals of a dry run that was cut short say nothing */
     bool shown = !d->options.json && !d->options.quiet && status != EXIT_USAGE && (planned || !d->options.dry_run);
     FILE *out = shown ? driver_open_display() : NULL;
@@ -249,8 +258,18 @@ int driver_report(struct driver *d, int status) {
         driver_print_notes(d, out);
     driver_log_end(d, status);
     if (out)
-        driver_print_result(d, seconds, out);
+        driver_print_result(d, out);
     if (out && out != stderr)
         fclose(out);
+    return status;
+}
+
+int driver_report(struct driver *d, int status) {
+    if (!d->ended)
+        driver_end(d, status);
+    if (d->options.summary)
+        status = driver_summarize(d, status);
+    free(d->dest);
+    d->dest = NULL;
     return status;
 }

@@ -35,6 +35,7 @@ struct driver_options {
     const char *show_failed;              /* the command that lists all of them */
     const struct dry_run_totals *dry_run; /* printed instead of the summary; NULL: it is no dry run */
     const char *where;                    /* the journal's directory, or the consumer's endpoint: for the summary */
+    bool deletes;                         /* the summary has a line about removed objects */
 };
 
 struct driver {
@@ -47,13 +48,23 @@ struct driver {
     int64_t began_us; /* the same as a time of day */
     int stops;        /* stop requests that were handled */
     bool gave_up;     /* max_errors is reached */
+    /* set by driver_end: what the summary needs of the producer */
+    bool ended;
+    struct producer_stats stats;
+    char *dest;
+    struct id128 journal;
+    uint64_t journal_seq;
+    double seconds; /* of the run, without what came after its end */
 };
 
 /* began_ms: clock_ms. d must not move afterwards, and the producer must outlive it. */
 void driver_init(struct driver *d, struct producer *p, const struct driver_options *o, uint64_t began_ms);
 /* Runs until all is done, or cannot be done, or was interrupted. Returns the exit status. */
 int driver_run(struct driver *d) MUST_CHECK;
-/* Ends the display, logs why the run ended, and prints the summary. */
+/* Ends the display, logs the trouble at the end, and keeps what the summary needs: the producer may be destroyed before
+ * driver_report, which has to follow. */
+void driver_end(struct driver *d, int status);
+/* driver_end, if it was not called; logs why the run ended, and prints the summary. */
 int driver_report(struct driver *d, int status) MUST_CHECK;
 
 #endif

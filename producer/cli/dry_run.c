@@ -5,6 +5,7 @@
  */
 #include "producer/cli/dry_run.h"
 #include "producer/cli/arguments.h"
+#include "producer/cli/store/removal_forecast.h"
 #include "pure/deadline.h"
 #include "system/clock.h"
 #include "system/dirs.h"
@@ -23,6 +24,7 @@
 
 struct dry_run_state {
     struct producer_options *o;
+    const struct removal_wish *removal; /* NULL: nothing is removed */
     struct producer *producer;
     struct buf program, endpoint; /* of the reader */
     pid_t reader;                 /* 0: none */
@@ -130,6 +132,8 @@ static int dry_run_once(struct dry_run_state *d, const struct driver_options *op
     driver_init(&driver, d->producer, options, began_ms);
     driver.hooks = (struct driver_hooks){.arg = d, .step = dry_run_step};
     int status = driver_run(&driver);
+    if (status == EXIT_DONE && d->removal && d->removal->given)
+        status = removal_forecast(d->producer, &d->o->config, d->removal, &events);
     if (d->holder_is_gone)
         driver.options.summary = false;
     return driver_report(&driver, status);
@@ -156,8 +160,9 @@ static int dry_run_all(struct dry_run_state *d, uint64_t began_ms) {
     return err ? exit_status_of_run(err) : dry_run_once(d, &options, began_ms);
 }
 
-int dry_run_command(struct producer_options *o, enum dry_run kind, uint64_t began_ms) {
-    struct dry_run_state d = {.o = o};
+int dry_run_command(struct producer_options *o, enum dry_run kind, const struct removal_wish *removal,
+                    uint64_t began_ms) {
+    struct dry_run_state d = {.o = o, .removal = removal};
     setlocale(LC_CTYPE, "");
     o->config.dry_run = kind;
     o->output.dry_run = true;

@@ -22,7 +22,9 @@ struct errand_options {
     const char *region, *profile;
     struct errand_access access; /* not for file:// */
     uint64_t uploaders, slots, retry_for_ms;
+    uint64_t lease_ms, response_timeout_ms, drain_for_ms; /* 0: the defaults of the programs */
     struct key_options keys;
+    const char *log_file; /* as in struct supervise_options */
     bool quiet, verbose;
 };
 

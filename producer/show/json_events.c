@@ -80,6 +80,15 @@ void json_notice_event(const char *text) {
     json_event_end(&l);
 }
 
+void json_deleted_event(const char *src, const char *dest, uint64_t size) {
+    struct json_line l;
+    json_event_begin(&l, "deleted");
+    json_line_name(&l, "src", slice_of(src));
+    json_line_name(&l, "dest", slice_of(dest));
+    json_line_number(&l, "size", size);
+    json_event_end(&l);
+}
+
 void json_add_stats(struct json_line *l, const struct producer_stats *stats, double seconds, int status,
                     const char *dest, const char *journal_dir) {
     json_event_seconds(l, seconds);
@@ -96,6 +105,9 @@ void json_add_stats(struct json_line *l, const struct producer_stats *stats, dou
     json_line_number(l, "files_excluded", stats->files_excluded);
     json_line_number(l, "dirs_excluded", stats->dirs_excluded);
     json_line_number(l, "systems_skipped", stats->systems_skipped);
+    json_line_number(l, "deleted", stats->objects_deleted);
+    json_line_number(l, "kept", stats->objects_replaced + stats->objects_returned);
+    json_line_number(l, "delete_failed", stats->objects_failed);
     json_line_number(l, "bytes", stats->bytes_total);
     json_line_number(l, "bytes_done", stats->bytes_done);
     json_line_number(l, "bytes_sent", stats->bytes_sent_now);

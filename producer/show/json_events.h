@@ -17,6 +17,8 @@ void json_failed_event(const char *path, const char *class, const char *reason);
 /* An entry of a tree that is not uploaded; kind: see walk_skip_name. */
 void json_skipped_event(const char *path, const char *kind);
 void json_notice_event(const char *text);
+/* --delete: an object was removed, or found to be gone. */
+void json_deleted_event(const char *src, const char *dest, uint64_t size);
 /* The fields of a "progress" or "summary" event. */
 void json_add_stats(struct json_line *l, const struct producer_stats *stats, double seconds, int status,
                     const char *dest, const char *journal_dir);

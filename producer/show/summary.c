@@ -101,6 +101,26 @@ int summary_add_line(struct buf *line, const struct producer_stats *stats, doubl
     return err;
 }
 
+static int summary_add_kept(struct buf *line, uint64_t kept, const char *why) {
+    char count[UNITS_TEXT_SIZE];
+    return kept ? buf_addf(line, ", %s kept (%s)", count_format(kept, count), why) : 0;
+}
+
+int summary_add_removals(struct buf *line, const struct producer_stats *stats, const char *dest) {
+    char count[UNITS_TEXT_SIZE];
+    int err = text_add_printable(line, slice_of(dest));
+    if (!err)
+        err = buf_addf(line, ": %s object%s removed", count_format(stats->objects_deleted, count),
+                       summary_plural(stats->objects_deleted));
+    if (!err)
+        err = summary_add_kept(line, stats->objects_replaced, "replaced by another program");
+    if (!err)
+        err = summary_add_kept(line, stats->objects_returned, "the source is there again");
+    if (!err && stats->objects_failed)
+        err = buf_addf(line, ", %s failed", count_format(stats->objects_failed, count));
+    return err;
+}
+
 const char *summary_describe_finishing(const struct producer_stats *stats, char text[SUMMARY_FINISHING_SIZE]) {
     char left[UNITS_TEXT_SIZE];
     uint64_t transfers = MIN(stats->leases, stats->slots);

@@ -13,6 +13,9 @@ void summary_print_notes(FILE *out, const struct producer_stats *stats, const ch
  * MiB/s); 0 B resent". dest may be NULL. */
 int summary_add_line(struct buf *line, const struct producer_stats *stats, double seconds, const char *dest) MUST_CHECK;
 
+/* Appends the result of --delete: "s3://b/p: 3 objects removed, 1 kept (replaced by another program), 2 failed". */
+int summary_add_removals(struct buf *line, const struct producer_stats *stats, const char *dest) MUST_CHECK;
+
 /* The line at the first stop request: the transfers that still finish, and their bytes. An uploader also holds leases of
  * jobs in its queue. It gives those back, therefore only as many transfers finish as there are slots. Returns text. */
 #define SUMMARY_FINISHING_SIZE 128

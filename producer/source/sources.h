@@ -12,6 +12,7 @@
 #include "pure/err.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #define SOURCES_STDIN_PATH "/dev/stdin" /* the path of standard input in messages and records */
 
@@ -20,6 +21,7 @@ struct source_item {
     char *path;     /* absolute, symlinks resolved; NULL when error is set */
     char *name;     /* relative to the prefix; empty: contents directly under it, or DEST is the name */
     bool directory; /* to be walked */
+    dev_t dev;      /* of a directory: its file system at the start */
     char *error;    /* to show to the user; NULL: it can be used */
 };
 

@@ -113,6 +113,31 @@ def test_a_chunk_that_was_redone_passes(world):
     assert world.write().check()[0] == 0
 
 
+def removal(w, ev, upload=SMALL, name="small"):
+    w.records.insert(w.find("stop"), {"ev": ev, "upload": upload, "dest": w.dest(name), "endpoint": ""})
+
+
+def test_an_object_that_was_removed_passes(world):
+    removal(world, "deleting")
+    removal(world, "delete")
+    (world.out / "small").unlink()
+    world.small.unlink()
+    assert world.write().check() == (0, ["ok 2 objects, 3 chunks, 12 records"])
+
+
+def test_a_file_that_came_back_passes(world):
+    again = [{**world.records[world.find(ev)], "upload": "0b7d1e4f6a2c4958b3d07f1e5c9a8264", "src": str(world.small), "dest": world.dest("small")}
+             for ev in ("open", "put")]
+    again[0].update(size=700)
+    removal(world, "deleting")
+    world.write()
+    assert world.checker("--mark", "--marks", world.box.dir / "marks") == (0, ["marked 3"])  # the chunks of the other one
+    removal(world, "delete")
+    world.records[world.find("stop"):world.find("stop")] = again
+    world.write()
+    assert world.check("--marks", world.box.dir / "marks") == (0, ["ok 3 objects, 3 chunks, 14 records"])
+
+
 # each entry: the change of the world before its journal is written, or after; the checker's message
 
 def forget(ev, n=0):
@@ -152,7 +177,37 @@ def failed(w):
     w.records.insert(w.find("finish"), {"ev": "fail", "upload": UPLOAD, "class": "dest", "error": "no space"})
 
 
+def removed(*events):
+    def plant(w):
+        for ev in events:
+            removal(w, ev)
+    return plant
+
+
+def removed_beside_an_upload(w):
+    w.records.insert(w.find("stop"), {**w.of("0b7d1e4f6a2c4958b3d07f1e5c9a8264", w.small, "open")})
+    removal(w, "deleting")
+
+
+def removed_before_its_end(w):
+    w.records.insert(w.find("put"), {"ev": "deleting", "upload": SMALL, "dest": w.dest("small"), "endpoint": ""})
+
+
+def an_earlier_one_removed(w):
+    other = "0b7d1e4f6a2c4958b3d07f1e5c9a8264"
+    w.records[w.find("stop"):w.find("stop")] = [{**r, "upload": other} for r in w.records if r.get("upload") == SMALL]
+    removal(w, "deleting")
+
+
 BEFORE = {
+    "a delete without its deleting": (removed("delete"), "order: delete without deleting"),
+    "deleting twice": (removed("deleting", "deleting"), "order: deleting twice"),
+    "deleted twice": (removed("deleting", "delete", "delete"), "order: deleted twice"),
+    "a removal beside an upload": (removed_beside_an_upload, "order: deleting while another upload has the destination"),
+    "a removal of an earlier one": (an_earlier_one_removed, "order: deleting while another upload has the destination"),
+    "a removal before the end": (removed_before_its_end, "order: deleting of an upload that did not finish there"),
+    "a removal elsewhere": (lambda w: removal(w, "deleting", name="big"), "order: deleting of an upload that did not finish there"),
+    "a removed one that counts": (removed("deleting"), "small has 0 finish or put records, seq []"),
     "a chunk recorded twice": (twice("chunk", 1), "once: chunk 1 has two records (seq 6"),
     "a chunk not recorded": (forget("chunk", 2), "order: finish without chunks [2]"),
     "a wrong length": (lambda w: w.records[w.find("chunk")].update(length=5), "order: chunk 0 is none of the upload's"),

@@ -6,6 +6,7 @@
 #include "pure/text.h"
 #include "uploader/aws/aws_sts.h"
 #include "uploader/http/xml.h"
+#include "uploader/s3/error.h"
 #include "uploader/s3/replies.h"
 #include <stdio.h>
 
@@ -38,7 +39,7 @@ static bool add_etag(struct buf *out, const char *etag) {
     return add_text(out, "ETag", quoted);
 }
 
-/* --- the four answers --- */
+/* --- the answers --- */
 
 static void check_error(struct slice body) {
     struct s3_error_reply e, again;
@@ -159,6 +160,70 @@ static void check_uploads(struct slice body) {
     buf_release(&out);
 }
 
+static bool add_failure(struct buf *out, const struct s3_delete_failure *f) {
+    CHECK(buf_add_text(out, "<Error>") == 0);
+    bool same = add_element(out, "Key", buf_slice(&f->key)) && add_text(out, "Code", f->error.code) &&
+                add_text(out, "Message", f->error.message);
+    CHECK(buf_add_text(out, "</Error>") == 0);
+    return same;
+}
+
+static void compare_failures(struct slice written, const struct s3_delete_result *d) {
+    struct s3_delete_result again;
+    CHECK(s3_delete_result_parse(written, &again) == 0 && again.count == d->count);
+    for (size_t i = 0; i < d->count; i++) {
+        const struct s3_delete_failure *a = &d->failures[i], *b = &again.failures[i];
+        CHECK(slice_equal(buf_slice(&a->key), buf_slice(&b->key)));
+        CHECK(strcmp(a->error.code, b->error.code) == 0 && strcmp(a->error.message, b->error.message) == 0);
+    }
+    s3_delete_result_release(&again);
+}
+
+/* Each entry has an error in words, and is either final or can pass. */
+static void check_entry(const struct s3_delete_failure *f) {
+    struct s3_error e;
+    CHECK(memchr(f->error.code, 0, sizeof f->error.code) && memchr(f->error.message, 0, sizeof f->error.message));
+    s3_error_from_entry(&f->error, &e);
+    CHECK(e.text[0] && memchr(e.text, 0, sizeof e.text) && e.class != FAIL_NONE && e.status == 0);
+    CHECK(utf8_is_valid(slice_of(e.text)) || strlen(e.text) == sizeof e.text - 1);
+}
+
+static void check_deleted(struct slice body) {
+    struct s3_delete_result d;
+    struct buf out = BUF_INIT;
+    bool same = true;
+    if (s3_delete_result_parse(body, &d) != 0) {
+        CHECK(d.failures == NULL && d.count == 0);
+        return;
+    }
+    CHECK(buf_add_text(&out, "<DeleteResult>") == 0);
+    for (size_t i = 0; i < d.count; i++) {
+        check_entry(&d.failures[i]);
+        same = same && add_failure(&out, &d.failures[i]);
+    }
+    CHECK(buf_add_text(&out, "</DeleteResult>") == 0);
+    if (same)
+        compare_failures(buf_slice(&out), &d);
+    s3_delete_result_release(&d);
+    buf_release(&out);
+}
+
+/* A text that is called plain reads the same in XML. */
+static int compare_text(void *arg, const char *path, struct slice text) {
+    (void)path;
+    CHECK(slice_equal(*(const struct slice *)arg, text));
+    return 0;
+}
+
+static void check_plain(struct slice text) {
+    struct buf out = BUF_INIT;
+    if (text.len > 4096 || !xml_text_is_plain(text))
+        return;
+    CHECK(buf_add_text(&out, "<Key>") == 0 && xml_escape_add(&out, text) == 0 && buf_add_text(&out, "</Key>") == 0);
+    CHECK(xml_parse(buf_slice(&out), "Key", compare_text, &text) == 0);
+    buf_release(&out);
+}
+
 static void check_sts(struct slice body, const char *action) {
     struct aws_fresh_keys keys = {0};
     struct aws_sts_error e;
@@ -179,5 +244,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     check_completed(body);
     check_parts(body);
     check_uploads(body);
+    check_deleted(body);
+    check_plain(body);
     return 0;
 }

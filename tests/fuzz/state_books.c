@@ -67,6 +67,7 @@ void check_same_state(const struct state *a, const struct state *b) {
     for (size_t i = 0; i < a->finished.count; i++) {
         const struct finished_entry *x = &a->finished.entries[i], *y = finished_find(&b->finished, x->dest);
         CHECK(y && x->key == y->key && id_equal(&x->upload, &y->upload) && x->seq == y->seq);
+        CHECK(x->deleting == y->deleting);
     }
     for (size_t i = 0; i < a->recently_ended.count; i++) {
         const struct ended_upload *x = recently_ended_at(&a->recently_ended, i),

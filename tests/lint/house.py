@@ -137,7 +137,7 @@ def layers():
 
 # Folders with modules that form a staircase, lowest first. kinds.h declares the five modules after it.
 STAIRS = {
-    "uploader/s3": "url replies error capabilities op object_headers scheme request existing trailer leftovers integrity kinds begin body complete object question upload_page survey backend_s3".split(),
+    "uploader/s3": "url replies error capabilities op object_headers scheme request existing trailer leftovers integrity kinds begin body complete object question upload_page delete survey backend_s3".split(),
 }
 
 

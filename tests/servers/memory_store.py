@@ -11,6 +11,7 @@ import struct
 import threading
 import time
 import urllib.parse
+import xml.etree.ElementTree
 from xml.sax.saxutils import escape
 
 ISAL = ctypes.CDLL("libisal.so.2")
@@ -62,7 +63,7 @@ class Request:
     def kind(self):
         q = self.query
         if self.method == "POST":
-            return "begin" if "uploads" in q else "finish"
+            return "begin" if "uploads" in q else "deletes" if "delete" in q else "finish"
         if self.method == "PUT":
             return "chunk" if "partNumber" in q else "put"
         if self.method == "GET":
@@ -82,7 +83,8 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class MemoryStore:
-    """with MemoryStore(before) as store. `verifies` names the digests that it checks; with "trailer" it knows aws-chunked. before(request) is called for each request, with its body, and may change the body. It returns the reply:
+    """with MemoryStore(before) as store. `verifies` names the digests that it checks; with "trailer" it knows aws-chunked. `undeletable` maps keys to the
+    error codes that a deletion of them gets. before(request) is called for each request, with its body, and may change the body. It returns the reply:
     None (the usual one), an Answer, SENT or CUT. requests holds all of them."""
 
     env = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
@@ -90,6 +92,7 @@ class MemoryStore:
     def __init__(self, before=None, verifies=(), tls=None):
         self.before, self.verifies = before, set(verifies)
         self.objects, self.uploads, self.requests, self.made = {}, {}, [], 0
+        self.undeletable = {}
         self.lock = threading.RLock()
         store = self
 
@@ -247,5 +250,23 @@ class MemoryStore:
         return Answer(200, o["body"]) if o else refuse(404, "NoSuchKey")
 
     def on_delete(self, request):
+        if request.key in self.undeletable:
+            return refuse(403, self.undeletable[request.key])
         self.objects.pop(request.key, None)
         return Answer(204)
+
+    @staticmethod
+    def keys_to_delete(request):
+        """Of a DeleteObjects request."""
+        return [key.text for key in xml.etree.ElementTree.fromstring(request.body).iterfind("{*}Object/{*}Key")]
+
+    def on_deletes(self, request):
+        if request.headers.get("content-md5") != base64.b64encode(hashlib.md5(request.body).digest()).decode():
+            return refuse(400, "InvalidRequest", "Missing required header for this request: Content-MD5")
+        refused = ""
+        for key in self.keys_to_delete(request):
+            if key in self.undeletable:
+                refused += f"<Error><Key>{escape(key)}</Key><Code>{self.undeletable[key]}</Code><Message>as the test wants it</Message></Error>"
+            else:
+                self.objects.pop(key, None)
+        return Answer(200, f"<DeleteResult>{refused}</DeleteResult>")

@@ -9,8 +9,10 @@ bytes at the destination. Run the first form later. It reports recorded data tha
 
   content    every source file is at the destination, byte for byte, and no other file is there
   chain      lines parse, seq has no gap, batch never decreases, h is correct, segments fit together
-  order      open before begin and put, begin before chunk, every chunk before finish, no record after the end of an upload
-  once       one record for each valid chunk, one finish or put for each destination, an end for each upload begun
+  order      open before begin and put, begin before chunk, every chunk before finish, no record after the end of an upload but
+             its removal: deleting for the last one at its destination, while none is open there, then delete
+  once       one record for each valid chunk, one finish or put for each destination (and one more after each removal), an end for
+             each upload begun
   checksums  of the records are those of the source
   again      no recorded and acknowledged data was sent again (marks; the store's access log), no upload with records was abandoned
              for another one of the same source; with --sent-at-most N the store received each part or object at most N times
@@ -124,6 +126,7 @@ def place(begun, chunk):
 class Upload:
     def __init__(self, upload):
         self.id, self.opened, self.begun, self.end = upload, None, None, None
+        self.deleting, self.deleted = None, None  # the records of its removal
         self.chunks, self.redone = {}, set()  # chunk: its valid record
         self.count, self.size = 0, 0  # size 0: standard input before its end
 
@@ -137,14 +140,47 @@ class Uploads:
 
     def __init__(self, records):
         self.all, self.wrong = {}, []
+        self.last, self.unfinished = {}, {}  # destination: the upload that finished there last; those that are open there
         for r in records:
-            if "upload" in r and r["ev"] not in ("carry", "forget", "same", "verified"):
+            if r["ev"] == "forget" and r["upload"] in self.all:
+                self.leave(self.all[r["upload"]])
+            elif "upload" in r and r["ev"] not in ("carry", "forget", "same", "verified"):
                 self.take(r, self.all.setdefault(r["upload"], Upload(r["upload"])))
 
     def say(self, r, what):
         self.wrong.append(f"{what} (seq {r['seq']}, upload {r['upload']})")
 
     def take(self, r, u):
+        if r["ev"] in ("deleting", "delete"):
+            self.removal(r, u)
+            return
+        self.progress(r, u)
+        if r["ev"] in ("open", "begin"):
+            self.unfinished.setdefault(u.dest, set()).add(u.id)
+        elif r["ev"] in ("finish", "put", "abort"):
+            self.leave(u)
+        if r["ev"] in ("finish", "put"):
+            self.last[u.dest] = u
+
+    def leave(self, u):
+        if u.opened or u.begun:
+            self.unfinished.get(u.dest, set()).discard(u.id)
+
+    def removal(self, r, u):
+        dest, u.opened = text(r, "dest"), u.opened or r
+        if not u.end or u.end["ev"] not in ("finish", "put") or u.dest != dest:
+            self.say(r, f"order: {r['ev']} of an upload that did not finish there")
+        elif r["ev"] == "delete":
+            if not u.deleting or u.deleted:
+                self.say(r, "order: deleted twice" if u.deleted else "order: delete without deleting")
+            u.deleted = r
+        elif u.deleting:
+            self.say(r, "order: deleting twice")
+        elif self.last.get(dest) is not u or self.unfinished.get(dest):
+            self.say(r, "order: deleting while another upload has the destination")
+        u.deleting = u.deleting or r
+
+    def progress(self, r, u):
         ev = r["ev"]
         if u.end and ev != "fail":
             self.say(r, f"order: {ev} after the upload's {u.end['ev']}")
@@ -192,6 +228,10 @@ class Uploads:
     def finished(self):
         return [u for u in self.all.values() if u.end and u.end["ev"] in ("finish", "put")]
 
+    def present(self):
+        """The finished uploads that were not removed, nor were to be."""
+        return [u for u in self.finished() if not u.deleting]
+
 
 # checksums -----------------------------------------------------------------------------------------------------------
 
@@ -234,6 +274,8 @@ class Directory:
         made = []
         for u in uploads.all.values():
             final = Path(os.fsdecode(u.dest.removeprefix(b"file://")))
+            if u.deleting:
+                continue  # another upload may have its destination
             if u.end and u.end["ev"] in ("finish", "put"):
                 where = [(final, r["offset"], r["length"], f"chunk {c}") for c, r in u.chunks.items()]
                 if u.end["ev"] == "put":
@@ -260,7 +302,7 @@ class Directory:
     def check_marks(self, marks, uploads):
         for m in marks["marks"]:
             u, was = uploads.all.get(m["upload"]), bytes.fromhex(m["was"])
-            if not u or not u.end or u.end["ev"] == "abort" or not os.path.exists(m["path"]):
+            if not u or not u.end or u.end["ev"] == "abort" or u.deleting or not os.path.exists(m["path"]):
                 continue  # the object belongs to another upload or is missing: another check reports it
             with open(m["path"], "r+b") as f:
                 f.seek(m["offset"])
@@ -411,7 +453,7 @@ class Checker:
 
     def once(self, sources):
         ends = {}
-        for u in self.uploads.finished():
+        for u in self.uploads.present():
             ends.setdefault(u.dest, []).append(u.end)
         base = os.fsencode(self.args.dest)
         for name in sources:
@@ -440,7 +482,7 @@ class Checker:
         """The object belongs to the upload that was recorded as finished last."""
         if not isinstance(self.place, Bucket):
             return
-        last = {u.dest: u for u in sorted(self.uploads.finished(), key=lambda u: u.end["seq"])}
+        last = {u.dest: u for u in sorted(self.uploads.present(), key=lambda u: u.end["seq"])}
         prefix, there = f"s3://{self.place.bucket}/".encode(), set(self.place.names().values())
         for dest, u in last.items():
             if (key := dest.removeprefix(prefix).decode()) in there:

@@ -4,6 +4,7 @@ with ToyStore() as store: store.url. `answer` is called with every request first
 connection without a reply. tls: an ssl.SSLContext; the store then speaks HTTPS. clock_ahead: seconds, of the dates that it sends."""
 
 import hashlib
+import html
 import http.server
 import re
 import ssl
@@ -108,6 +109,10 @@ class ToyStore:
         upload = self.uploads.get(r.query.get("uploadId"))
         if "uploadId" in r.query and upload is None:
             return error(404, "NoSuchUpload")
+        if r.method == "POST" and "delete" in r.query:
+            for key in re.findall(rb"<Key>([^<]*)</Key>", r.body):
+                self.objects.pop(f"{r.path.rstrip('/')}/{html.unescape(key.decode())}", None)
+            return Reply(body=b"<DeleteResult/>")
         if r.method == "POST" and "uploads" in r.query:
             name = f"upload-{len(self.uploads)}"
             self.uploads[name] = {"parts": {}, "headers": r.headers}

@@ -8,6 +8,7 @@
  *   finish  checks inode and size, sets the mode, fsync, rename, fsync of the directory
  *           (file_publish.c).
  *   put     .chunklift-<upload id>.put, locked by flock(2) while it is written, then as finish.
+ *   delete  removes regular files, then fsync of their directories (file_delete.c).
  *
  * Doubt at finish (rule 11): the temporary file is gone if an earlier finish renamed it and was not
  * recorded. The file at the destination is then ours only if it has the inode of the handle, the
@@ -40,7 +41,7 @@ static struct backend_file *backend_file_of(struct backend *b) {
 static bool file_job_open_path(struct backend_file *b, struct file_job *j) {
     enum job_kind kind = j->task->job.ref.kind;
     bool create = kind == JOB_BEGIN || kind == JOB_PUT;
-    int err = file_path_open(b->allow, j->task->job.target.dest, create, &j->path);
+    int err = file_path_open(b->allow, j->task->job.target.dest, create ? FILE_PATH_CREATE : FILE_PATH_FIND, &j->path);
     if (!err)
         return true;
     if (err == ERR_NOT_FOUND && (kind == JOB_STAT || job_kind_asks(kind))) {
@@ -63,6 +64,10 @@ static void file_job_open(struct backend_file *b, struct file_job *j) {
     bool looks = kind == JOB_ABORT && t->job.handle.len == 0; /* an intent without a begin */
     if (has_handle && !looks && !file_upload_parse_handle(t, &j->handle_ino)) {
         file_job_fail(j, FAIL_REQUEST, "its handle is not valid for a file:// destination", NULL);
+        return;
+    }
+    if (kind == JOB_DELETE) {
+        file_delete_open(j);
         return;
     }
     file_temp_name(&t->job.ref.upload, kind == JOB_PUT ? "put" : "part", j->temp);
@@ -93,6 +98,7 @@ static void file_job_open(struct backend_file *b, struct file_job *j) {
         return;
     case JOB_LIST:
     case JOB_DISCARD:
+    case JOB_DELETE:
         break;
     }
     file_job_fail(j, FAIL_REQUEST, "this kind of job does not exist for files", NULL);
@@ -120,10 +126,13 @@ static void file_job_advance(struct backend_file *b, struct file_job *j) {
     case PHASE_READ:
         file_question_read(b, j);
         return;
+    case PHASE_REMOVE:
+        file_delete_step(b, j);
+        return;
     }
 }
 
-static void file_job_sync_done(struct file_job *j, int error) {
+static void file_job_sync_done(struct backend_file *b, struct file_job *j, int error) {
     struct task *t = j->task;
     if (error) {
         file_job_fail_errno(j, "cannot sync", error);
@@ -131,6 +140,10 @@ static void file_job_sync_done(struct file_job *j, int error) {
     }
     FAULT_POINT_IF(t->job.ref.kind == JOB_CHUNK, bytes_synced, "chunk");
     FAULT_POINT_AS(dir_synced, job_kind_name(t->job.ref.kind));
+    if (t->job.ref.kind == JOB_DELETE) {
+        file_delete_synced(b, j);
+        return;
+    }
     if (t->job.ref.kind == JOB_CHUNK)
         t->result.crc = source_crc(t->source);
     if (t->job.ref.kind == JOB_FINISH) {
@@ -141,7 +154,7 @@ static void file_job_sync_done(struct file_job *j, int error) {
 }
 
 /* One sync for all jobs of the list that wait for the same file or directory as the first one. */
-static void backend_file_sync_group(struct list *waiting, bool directory) {
+static void backend_file_sync_group(struct backend_file *b, struct list *waiting, bool directory) {
     struct file_job *first = list_entry(waiting->next, struct file_job, node);
     int error = directory ? file_dir_sync(first->path.dir_fd) : fdatasync(first->fd) == 0 ? 0 : errno;
     dev_t dev = first->dev;
@@ -150,7 +163,7 @@ static void backend_file_sync_group(struct list *waiting, bool directory) {
         next = n->next;
         struct file_job *j = list_entry(n, struct file_job, node);
         if (j->dev == dev && j->ino == ino)
-            file_job_sync_done(j, error);
+            file_job_sync_done(b, j, error);
     }
 }
 
@@ -186,10 +199,10 @@ static bool backend_file_step(struct backend *backend) {
     if (ready && !sync_first) {
         file_job_advance(b, ready);
     } else if (!list_is_empty(&b->syncing)) {
-        backend_file_sync_group(&b->syncing, false);
+        backend_file_sync_group(b, &b->syncing, false);
         b->unsynced_bytes = 0;
     } else if (!list_is_empty(&b->dir_syncing)) {
-        backend_file_sync_group(&b->dir_syncing, true);
+        backend_file_sync_group(b, &b->dir_syncing, true);
     }
     return backend_file_find_ready(b) || !list_is_empty(&b->syncing) || !list_is_empty(&b->dir_syncing);
 }

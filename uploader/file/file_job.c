@@ -23,6 +23,7 @@ void file_job_free(struct file_job *j) {
     if (j->fd != -1)
         close(j->fd);
     file_path_close(&j->path);
+    file_removal_destroy(&j->removal);
     j->task->backend_state = NULL;
     free(j);
 }
@@ -54,8 +55,7 @@ void file_job_fail(struct file_job *j, enum fail_class class, const char *proble
     file_job_end(j, OUTCOME_FAILED);
 }
 
-/* Failures that another host, with another view of the file system, may not have. */
-static enum own_failure errno_host_failure(int error) {
+enum own_failure file_errno_own(int error) {
     switch (error) {
     case EROFS:
         return OWN_SURE;
@@ -78,11 +78,14 @@ static enum own_failure errno_host_failure(int error) {
     }
 }
 
+bool file_errno_passes(int error) {
+    return error == EINTR || error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
+}
+
 void file_job_fail_errno(struct file_job *j, const char *problem, int error) {
     enum fail_class class = error == ENOSPC || error == EDQUOT ? FAIL_FULL : FAIL_DEST;
-    j->task->result.transient =
-        error == EINTR || error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
-    j->task->result.own = errno_host_failure(error);
+    j->task->result.transient = file_errno_passes(error);
+    j->task->result.own = file_errno_own(error);
     file_job_fail(j, class, problem, confined_error_text(error));
 }
 
@@ -279,7 +282,7 @@ static void file_job_return_tokens(struct backend_file *b, size_t taken, ssize_t
         token_bucket_give_back(b->bucket, taken - (size_t)MAX(used, 0));
 }
 
-static void file_job_requeue(struct backend_file *b, struct file_job *j) {
+void file_job_requeue(struct backend_file *b, struct file_job *j) {
     list_remove(&j->node);
     list_add(&b->ready, &j->node);
 }

@@ -1,7 +1,7 @@
 /*
  * One job of the file:// backend, from start to result. Private to backend_file.c (which explains
- * the backend), file_job.c, file_upload.c, file_put.c, file_question.c and file_publish.c. A function that may end
- * the job says so; the job is invalid afterwards.
+ * the backend), file_job.c, file_upload.c, file_put.c, file_question.c, file_delete.c and
+ * file_publish.c. A function that may end the job says so; the job is invalid afterwards.
  */
 #ifndef CHUNKLIFT_FILE_JOB_H
 #define CHUNKLIFT_FILE_JOB_H
@@ -20,7 +20,9 @@
 #define FILE_TEMP_SIZE 64
 #define FILE_TEMP_MODE 0600 /* until it is renamed */
 
-enum file_phase { PHASE_OPEN, PHASE_WRITE, PHASE_PUBLISH, PHASE_VERIFY, PHASE_READ };
+enum file_phase { PHASE_OPEN, PHASE_WRITE, PHASE_PUBLISH, PHASE_VERIFY, PHASE_READ, PHASE_REMOVE };
+
+struct file_removal; /* file_delete.c */
 
 struct file_job {
     struct list node; /* in ready, waiting, syncing, dir_syncing or parked */
@@ -34,6 +36,7 @@ struct file_job {
     ino_t ino;
     uint64_t position; /* verify, read: bytes so far */
     uint32_t crc, wanted_crc;
+    struct file_removal *removal; /* delete; path is the directory that is not synced yet */
 };
 
 struct backend_file {
@@ -59,6 +62,12 @@ void file_job_fail(struct file_job *j, enum fail_class class, const char *proble
 void file_job_fail_errno(struct file_job *j, const char *problem, int error);
 void file_job_fail_source(struct file_job *j, int err);
 void file_job_end_gone(struct file_job *j); /* the file of the handle no longer exists (rule 10) */
+/* The failure can be this host's own: another one sees another file system, or may do more. */
+enum own_failure file_errno_own(int error);
+/* Another attempt can succeed. */
+bool file_errno_passes(int error);
+/* To the end of the ready jobs: the others have their turn. */
+void file_job_requeue(struct backend_file *b, struct file_job *j);
 /* Moves the job to the list of those that wait for a sync of their directory; may end the job. */
 void file_job_wait_dir_sync(struct backend_file *b, struct file_job *j);
 /* True: its lease has ended, and it is parked until cancel() (rule 5). */
@@ -89,6 +98,14 @@ void file_upload_stat(struct file_job *j);
 /* --- file_question.c; both may end the job --- */
 void file_question_open(struct file_job *j);
 void file_question_read(struct backend_file *b, struct file_job *j);
+
+/* --- file_delete.c --- */
+/* These two may end the job. */
+void file_delete_open(struct file_job *j);
+void file_delete_step(struct backend_file *b, struct file_job *j);
+/* The directory of the files that were removed last is synced. */
+void file_delete_synced(struct backend_file *b, struct file_job *j);
+void file_removal_destroy(struct file_removal **r);
 
 /* --- file_publish.c --- */
 /* Sets the permission bits of the source, syncs, renames; may end the job. */

@@ -87,6 +87,10 @@ static int dir_open_beneath(int base, const char *path) {
     return openat2_open(base, path, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
+static int dir_open_without_symlinks(int base, const char *path) {
+    return openat2_open(base, path, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+}
+
 /* True at the first call for a file system. A full list returns false. */
 static bool device_is_new(dev_t dev) {
     static dev_t seen[16];
@@ -198,7 +202,8 @@ static int dirs_make_beneath(int base, char *path) {
     return fd;
 }
 
-static int parent_open(const struct confined_path *s, struct slice dirs, bool create) {
+static int parent_open(const struct confined_path *s, struct slice dirs, enum file_path_use use) {
+    bool create = use == FILE_PATH_CREATE;
     int base = base_open(s->base, create);
     if (base == -1 || dirs.len == 0)
         return base;
@@ -207,7 +212,7 @@ static int parent_open(const struct confined_path *s, struct slice dirs, bool cr
     if (!path) {
         errno = ENOMEM;
     } else {
-        fd = dir_open_beneath(base, path);
+        fd = use == FILE_PATH_REMOVE ? dir_open_without_symlinks(base, path) : dir_open_beneath(base, path);
         if (fd == -1 && errno == ENOENT && create)
             fd = dirs_make_beneath(base, path);
     }
@@ -232,7 +237,7 @@ static int file_path_set_name(struct slice name, struct file_path *p) {
     return 0;
 }
 
-int file_path_open(const struct file_allow *a, struct slice dest, bool create, struct file_path *p) {
+int file_path_open(const struct file_allow *a, struct slice dest, enum file_path_use use, struct file_path *p) {
     p->dir_fd = -1;
     struct confined_path s;
     int err = file_allow_split(a, dest, &s);
@@ -243,7 +248,7 @@ int file_path_open(const struct file_allow *a, struct slice dest, bool create, s
     err = file_path_set_name(slice_make(s.rest.ptr + dirs_len, s.rest.len - dirs_len), p);
     if (err)
         return err;
-    p->dir_fd = parent_open(&s, slice_make(s.rest.ptr, dirs_len), create);
+    p->dir_fd = parent_open(&s, slice_make(s.rest.ptr, dirs_len), use);
     if (p->dir_fd == -1)
         return errno == EXDEV || errno == ELOOP ? ERR_DENIED : err_from_errno(errno);
     return 0;

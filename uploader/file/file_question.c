@@ -55,6 +55,5 @@ void file_question_read(struct backend_file *b, struct file_job *j) {
         moved += (size_t)got;
         j->task->checked_bytes += (uint64_t)got;
     }
-    list_remove(&j->node); /* the other jobs have their turn */
-    list_add(&b->ready, &j->node);
+    file_job_requeue(b, j);
 }

@@ -17,23 +17,27 @@ static bool char_is_upper(char c) {
     return c >= 'A' && c <= 'Z';
 }
 
-static bool dir_folds_case(const struct file_path *path, const char *temp) {
-    char upper[FILE_SPELLING_SIZE];
-    struct stat st;
-    size_t len = strlen(temp);
-    if (len >= sizeof upper)
-        return false;
-    for (size_t i = 0; i <= len; i++)
-        upper[i] = char_is_lower(temp[i]) ? (char)(temp[i] - 'a' + 'A') : temp[i];
-    return fstatat(path->dir_fd, upper, &st, AT_SYMLINK_NOFOLLOW) == 0;
+static char char_with_other_case(char c) {
+    return char_is_lower(c) ? (char)(c - 'a' + 'A') : char_is_upper(c) ? (char)(c - 'A' + 'a') : c;
 }
 
-void file_spelling_probe(struct file_spelling *s, const struct file_path *path, const char *temp) {
+/* False: the name has no letter. */
+static bool name_change_case(const char *name, char other[FILE_SPELLING_SIZE]) {
+    size_t len = strlen(name);
+    if (len >= FILE_SPELLING_SIZE)
+        return false;
+    for (size_t i = 0; i <= len; i++)
+        other[i] = char_with_other_case(name[i]);
+    return memcmp(name, other, len) != 0;
+}
+
+void file_spelling_probe(struct file_spelling *s, const struct file_path *path, const char *name) {
+    char other[FILE_SPELLING_SIZE];
     struct stat st;
     if (fstat(path->dir_fd, &st) != 0 || (s->known && s->dev == st.st_dev && s->ino == st.st_ino))
         return;
-    s->folds = dir_folds_case(path, temp);
-    s->known = true;
+    s->known = name_change_case(name, other);
+    s->folds = s->known && fstatat(path->dir_fd, other, &(struct stat){0}, AT_SYMLINK_NOFOLLOW) == 0;
     s->dev = st.st_dev;
     s->ino = st.st_ino;
 }

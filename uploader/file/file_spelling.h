@@ -2,8 +2,8 @@
  * Destinations that take two spellings of a name for one name: they fold case or normalise Unicode.
  * Some of them also store a name in another spelling than the given one.
  *
- * Case folding of a directory is detected with a temporary file: it is looked up by its name in
- * upper case. Names with bytes outside ASCII are searched in the directory, unless the file system
+ * Case folding of a directory is detected with a file that exists: it is looked up by its name with
+ * upper and lower case exchanged. Names with bytes outside ASCII are searched in the directory, unless the file system
  * compares names as bytes.
  */
 #ifndef CHUNKLIFT_UPLOADER_FILE_SPELLING_H
@@ -23,9 +23,9 @@ struct file_spelling {
     size_t keeps_count;
 };
 
-/* Detects case folding of the directory of path. temp: the name of an existing file of ours in
- * it. */
-void file_spelling_probe(struct file_spelling *s, const struct file_path *path, const char *temp);
+/* Detects case folding of the directory of path. name: that of an existing file in it, best one that
+ * no program but ours makes. A name without letters shows nothing, and the next probe looks again. */
+void file_spelling_probe(struct file_spelling *s, const struct file_path *path, const char *name);
 
 /* After a probe, for an existing file at dest. True: a name of its path has another spelling in its
  * directory, so the file was created under another name. `other` gets that spelling; empty: not

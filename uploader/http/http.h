@@ -64,6 +64,7 @@ struct http_request {
     bool once;                    /* libcurl must not resend it by itself */
     bool inspect;                 /* the reply tells about the connection; with fresh_connection */
     bool paced;                   /* its body takes its bytes from the token bucket */
+    const uint64_t *deadline_ms;  /* clock_ms: from then on it is not sent. It may move until done(). NULL: none */
     uint32_t response_timeout_ms; /* 0: that of http_options */
     /* The next bytes of the body of a reply with a 2xx status; they are not kept in reply.body. NULL: they are. */
     void (*take)(void *arg, long status, const void *bytes, size_t len);
@@ -80,7 +81,8 @@ struct http_connection {
 
 struct http_reply {
     /* 0: a reply came. ERR_UNREACHABLE: no connection. ERR_IO: the connection broke or timed out. ERR_DENIED: TLS
-     * verification failed. ERR_INVALID: the URL is malformed. ERR_NOMEM. Else the error of read() or rewind(). */
+     * verification failed. ERR_INVALID: the URL is malformed. ERR_BUSY: it was not sent (again), because its deadline was
+     * over. ERR_NOMEM. Else the error of read() or rewind(). */
     int error;
     bool connected;      /* a connection was made */
     bool timed_out;      /* with error: it took too long */

@@ -56,6 +56,8 @@ static int body_rewind(void *arg, curl_off_t offset, int origin) {
 }
 
 /*
+ * Called when a connection is there, before the request is sent on it.
+ *
  * libcurl resends a request by itself when a reused connection closes before the first byte of a reply
  * (Curl_retry_request). The server may have executed the first one. A `once` request ends here instead, and its caller
  * knows that the reply is lost.
@@ -63,6 +65,10 @@ static int body_rewind(void *arg, curl_off_t offset, int origin) {
 static int request_allow(void *arg, char *to, char *from, int to_port, int from_port) {
     struct http_transfer *t = arg;
     (void)to, (void)from, (void)to_port, (void)from_port;
+    if (t->deadline_ms && clock_ms() >= *t->deadline_ms) {
+        t->read_error = ERR_BUSY;
+        return CURL_PREREQFUNC_ABORT;
+    }
     t->tainted |= t->request_sent;
     t->resend_refused = t->once && t->request_sent;
     t->request_sent = true;

@@ -193,6 +193,7 @@ static void http_transfer_init(struct http_transfer *t, const struct http_reques
     t->paced = r->paced;
     t->inspect = r->inspect;
     t->once = r->once;
+    t->deadline_ms = r->deadline_ms;
     t->timed = r->credentials && !r->credentials->service;
     t->sent_ns = 0;
     t->request_sent = t->resend_refused = t->tainted = false;

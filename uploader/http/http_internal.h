@@ -29,14 +29,15 @@ struct http_transfer {
     int read_error;                 /* of read() or rewind() */
     bool paused;                    /* until ready() */
     bool out_of_memory;
-    bool joined;              /* libcurl has the body and sends it with the head */
-    long upload_buffer_bytes; /* of the handle; 0: not set yet */
-    bool timed;               /* its reply counts for http_reply_us */
-    uint64_t sent_ns;         /* when its last byte was given to libcurl, of a body or a head; 0: not yet */
-    bool once, request_sent;  /* as in http_request; the request was sent at least once */
-    bool resend_refused;      /* libcurl tried to resend a `once` request */
-    bool tainted;             /* its handle counts a resend or a failure: see http_transfer_put */
-    uint64_t last_sent_bytes; /* at the last check that saw progress, at sent_ms */
+    bool joined;                 /* libcurl has the body and sends it with the head */
+    long upload_buffer_bytes;    /* of the handle; 0: not set yet */
+    bool timed;                  /* its reply counts for http_reply_us */
+    uint64_t sent_ns;            /* when its last byte was given to libcurl, of a body or a head; 0: not yet */
+    bool once, request_sent;     /* as in http_request; the request was sent at least once */
+    bool resend_refused;         /* libcurl tried to resend a `once` request */
+    bool tainted;                /* its handle counts a resend or a failure: see http_transfer_put */
+    const uint64_t *deadline_ms; /* as in http_request */
+    uint64_t last_sent_bytes;    /* at the last check that saw progress, at sent_ms */
     uint64_t sent_ms;
     uint64_t awaiting_ms;         /* since when a reply is awaited; 0: the body is not sent yet */
     uint64_t received_bytes;      /* of replies, headers included */

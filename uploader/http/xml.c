@@ -1,4 +1,5 @@
 #include "uploader/http/xml.h"
+#include "pure/text.h"
 #include <expat.h>
 #include <string.h>
 #include <sys/param.h>
@@ -135,6 +136,46 @@ void xml_text_copy_cut(struct slice text, char *out, size_t size) {
     if (len)
         memcpy(out, text.ptr, len);
     out[len] = 0;
+}
+
+static bool text_begins_with(struct slice text, const char *prefix) {
+    size_t len = strlen(prefix);
+    return text.len >= len && memcmp(text.ptr, prefix, len) == 0;
+}
+
+/* The character at the start of text: White_Space of Unicode, or one without width. text is UTF-8. */
+static bool xml_char_is_blank(struct slice text) {
+    static const char *const blanks[] = {" ", "\xc2\xa0", "\xe1\x9a\x80", "\xe3\x80\x80", "\xef\xbb\xbf"};
+    unsigned char last = text.len >= 3 ? (unsigned char)text.ptr[2] : 0;
+    for (size_t i = 0; i < sizeof blanks / sizeof *blanks; i++)
+        if (text_begins_with(text, blanks[i]))
+            return true;
+    if (text_begins_with(text, "\xe2\x80")) /* U+2000 to 200F, 2028 to 202F */
+        return last <= 0x8f || (last >= 0xa8 && last <= 0xaf);
+    return text_begins_with(text, "\xe2\x81") && last >= 0x9f && last <= 0xaf; /* U+205F to 206F */
+}
+
+/* C0, DEL, C1, U+FFFE and U+FFFF. */
+static bool xml_char_is_control(struct slice text) {
+    unsigned char c = (unsigned char)*text.ptr, next = text.len > 1 ? (unsigned char)text.ptr[1] : 0;
+    return c < 0x20 || c == 0x7f || (c == 0xc2 && next < 0xa0) || text_begins_with(text, "\xef\xbf\xbe") ||
+           text_begins_with(text, "\xef\xbf\xbf");
+}
+
+bool xml_text_is_plain(struct slice text) {
+    bool after_blank = true; /* the start counts as one */
+    if (!utf8_is_valid(text))
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        struct slice rest = slice_make(text.ptr + i, text.len - i);
+        if (((unsigned char)*rest.ptr & 0xC0) == 0x80)
+            continue; /* within a character */
+        bool blank = xml_char_is_blank(rest);
+        if (xml_char_is_control(rest) || (blank && after_blank))
+            return false;
+        after_blank = blank;
+    }
+    return !after_blank;
 }
 
 int xml_escape_add(struct buf *out, struct slice text) {

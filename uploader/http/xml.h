@@ -26,6 +26,9 @@ int xml_parse(struct slice body, const char *root, xml_element_handler *on_eleme
 int xml_text_copy(struct slice text, char *out, size_t size) MUST_CHECK;
 /* The same for messages to people: cuts text that does not fit, between two characters. */
 void xml_text_copy_cut(struct slice text, char *out, size_t size);
+/* True: every parser of XML reads exactly these bytes. False for bytes that are not UTF-8, for control characters and
+ * U+FFFE, which XML folds or cannot contain, and for blanks that some parsers cut (at the ends) or join (two in a row). */
+bool xml_text_is_plain(struct slice text);
 /* Appends text with & < > escaped. ERR_INVALID: a control character that XML cannot contain. */
 int xml_escape_add(struct buf *out, struct slice text) MUST_CHECK;
 

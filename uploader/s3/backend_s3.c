@@ -129,6 +129,9 @@ static void op_start_kind(struct s3_op *op) {
     case JOB_DISCARD:
         s3_abort_start(op);
         break;
+    case JOB_DELETE:
+        s3_delete_start(op);
+        break;
     default:
         s3_op_fail_err(op, ERR_INVALID);
     }

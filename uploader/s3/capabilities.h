@@ -33,8 +33,9 @@ struct s3_endpoint {
     unsigned etag_misses;                            /* consecutive ETags that were not the MD5 */
     const struct s3_op *prober;                      /* the operation that probes it; others wait */
     enum integrity logged_integrity;
-    unsigned refused;        /* enum s3_optional: headers that its requests are sent without */
-    enum s3_tristate scheme; /* is the scheme of the URL right? NO: the other one is */
+    unsigned refused;              /* enum s3_optional: headers that its requests are sent without */
+    enum s3_tristate deletes_many; /* NO: it does not know DeleteObjects */
+    enum s3_tristate scheme;       /* is the scheme of the URL right? NO: the other one is */
 };
 
 struct s3_capabilities;                                         /* opaque */

@@ -183,7 +183,7 @@ static int error_add_advice(struct buf *text, const struct s3_error *e, const st
 /* Writes e->text: "403 AccessDenied: Access Denied", with unprintable characters escaped. */
 static void error_describe(struct s3_error *e, const struct s3_error_reply *xml, const struct http_reply *r) {
     struct buf text = BUF_INIT;
-    int err = buf_addf(&text, "%ld ", e->status);
+    int err = e->status ? buf_addf(&text, "%ld ", e->status) : 0;
     if (!err)
         err = text_add_printable(&text, slice_of(e->code[0] ? e->code : error_status_phrase(e->status)));
     if (!err && xml->message[0])
@@ -270,6 +270,13 @@ bool s3_error_from_reply(const struct http_reply *r, int64_t now_s, struct s3_er
     error_read_headers(e, r, now_s);
     error_read_region(e, r, &xml);
     return true;
+}
+
+void s3_error_from_entry(const struct s3_error_reply *entry, struct s3_error *e) {
+    *e = (struct s3_error){0};
+    snprintf(e->code, sizeof e->code, "%s", entry->code);
+    error_classify(e);
+    error_describe(e, entry, NULL);
 }
 
 void s3_error_set(struct s3_error *e, enum fail_class class, bool transient, const char *text) {

@@ -29,6 +29,9 @@ struct s3_error {
  * filled in then, else zeroed. now_s: CLOCK_REALTIME, for a Retry-After date of a store that sends
  * no Date. */
 bool s3_error_from_reply(const struct http_reply *r, int64_t now_s, struct s3_error *e);
+struct s3_error_reply; /* uploader/s3/replies.h */
+/* The error of one object in a reply about many, which has no status of its own. An unknown code is final. */
+void s3_error_from_entry(const struct s3_error_reply *entry, struct s3_error *e);
 /* True: an optional header may have caused the error. So for each 4xx and 501 except those with
  * another known cause. */
 bool s3_error_may_be_due_to_header(const struct s3_error *e);

@@ -296,6 +296,29 @@ int s3_integrity_hash_body(struct s3_op *op) {
     return 0;
 }
 
+int s3_integrity_announce_body(struct s3_op *op) {
+    struct slice body = buf_slice(&op->body);
+    struct buf text = BUF_INIT;
+    struct digest *md5;
+    uint8_t sum[MD5_SIZE];
+    char crc[CRC_BASE64_SIZE];
+    int err = digest_new(&md5, DIGEST_MD5);
+    if (err == ERR_DENIED) {
+        crc32c_to_base64(crc32c_add(0, body.ptr, body.len), crc);
+        s3_request_header(op, "x-amz-checksum-crc32c: %s", crc);
+        return 0;
+    }
+    if (!err)
+        err = digest_all(md5, body, sum);
+    if (!err)
+        err = base64_add(&text, slice_make(sum, sizeof sum));
+    if (!err)
+        s3_request_header(op, "content-md5: %s", text.data);
+    buf_release(&text);
+    digest_destroy(&md5);
+    return err;
+}
+
 /* --- the reply to a probe --- */
 
 static bool probe_is_refused(const struct s3_op *op, const struct s3_error *e) {

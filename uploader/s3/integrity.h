@@ -48,6 +48,9 @@ int s3_digest_all(struct s3_op *op, struct slice bytes) MUST_CHECK; /* begin, ad
 void s3_integrity_add_headers(struct s3_op *op);
 /* Adds the SHA-256 of op->body to the request. */
 int s3_integrity_hash_body(struct s3_op *op) MUST_CHECK;
+/* Adds Content-MD5 of op->body, which DeleteObjects requires. Where this host's OpenSSL has no MD5 (FIPS), the CRC32C, which
+ * Amazon accepts in its place. */
+int s3_integrity_announce_body(struct s3_op *op) MUST_CHECK;
 
 /* Takes the reply to a request with a wrong digest and resumes. Ends the operation when the reply
  * shows nothing. */

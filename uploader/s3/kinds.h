@@ -13,6 +13,7 @@ void s3_stat_start(struct s3_op *op);
 void s3_head_start(struct s3_op *op);
 void s3_read_start(struct s3_op *op);
 void s3_list_start(struct s3_op *op);
+void s3_delete_start(struct s3_op *op);
 
 /* survey.c: the questions of backend_s3_ask(). */
 void s3_ask_bucket_start(struct s3_op *op);

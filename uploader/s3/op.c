@@ -35,6 +35,7 @@ void s3_op_destroy(struct s3_op *op) {
     for (size_t i = 0; op->etags && i < op->task->part_count; i++)
         free(op->etags[i]);
     free(op->etags);
+    free(op->asked);
     buf_release(&op->body);
     buf_release(&op->small);
     buf_release(&op->key_marker);

@@ -14,7 +14,7 @@
  *   trailer.c       the body of a chunk with its checksum in a trailer
  *   leftovers.c     multipart uploads created by earlier holders of a begin (rule 10)
  *   integrity.c     chunk and put: proof that the store has the bytes (rule 16)
- *   begin.c, body.c, complete.c, object.c, question.c   the kinds of tasks
+ *   begin.c, body.c, complete.c, object.c, question.c, delete.c   the kinds of tasks
  *   survey.c        questions that no job asks
  *   backend_s3.c    the backend: start, step, cancel
  *
@@ -130,7 +130,7 @@ struct s3_op {
     uint64_t received_bytes; /* of its reply, at the last step */
     struct buf body;         /* of the request: XML or a small file */
     char number[16];         /* the text of a number among the params */
-    struct s3_error doubt;   /* finish: the error that put the reply in doubt */
+    struct s3_error doubt;   /* finish: the error that put the reply in doubt; delete: of the first key that failed */
 
     s3_op_handler *on_own; /* put, finish: existing.c */
 
@@ -175,6 +175,12 @@ struct s3_op {
 
     /* abort */
     unsigned tries;
+
+    /* delete */
+    struct slice *asked; /* the keys of the request for many; empty: not in it */
+    bool one_by_one;     /* the request for many was sent, or is of no use */
+    size_t key_at;       /* the key of the DELETE in flight */
+    size_t keys_failed;  /* in this attempt */
 
     /* read */
     uint64_t read_skipped, read_bytes; /* bytes before the range, of the range */

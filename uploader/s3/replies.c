@@ -6,7 +6,7 @@
 #include "uploader/http/xml.h"
 #include <stdlib.h>
 
-#define ENTRIES_MAX 1000 /* parts or uploads of one page, as S3 promises */
+#define ENTRIES_MAX 1000 /* parts or uploads of one page, objects of one DeleteObjects, as S3 promises */
 
 int s3_etag_copy(struct slice etag, char *out, size_t size) {
     if (etag.len >= 2 && memcmp(etag.ptr, "W/", 2) == 0)
@@ -234,4 +234,53 @@ void s3_upload_list_release(struct s3_upload_list *u) {
     free(u->uploads);
     buf_release(&u->next_key);
     *u = (struct s3_upload_list){0};
+}
+
+struct delete_result_reader {
+    struct s3_delete_result *result;
+    struct s3_delete_failure failure;
+    size_t cap;
+};
+
+static int delete_result_add(struct delete_result_reader *r) {
+    struct s3_delete_result *d = r->result;
+    if (d->count >= ENTRIES_MAX)
+        return ERR_LIMIT;
+    if (array_grow(&d->failures, &r->cap, d->count, sizeof *d->failures))
+        return ERR_NOMEM;
+    d->failures[d->count++] = r->failure;
+    r->failure = (struct s3_delete_failure){.key = BUF_INIT};
+    return 0;
+}
+
+#define FAILURE_PATH "DeleteResult/Error"
+static int delete_result_on_element(void *arg, const char *path, struct slice text) {
+    struct delete_result_reader *r = arg;
+    struct s3_error_reply *e = &r->failure.error;
+    if (strcmp(path, FAILURE_PATH) == 0)
+        return delete_result_add(r);
+    if (strcmp(path, FAILURE_PATH "/Key") == 0)
+        return buf_set_text(&r->failure.key, text);
+    if (strcmp(path, FAILURE_PATH "/Code") == 0)
+        xml_text_copy_cut(text, e->code, sizeof e->code);
+    else if (strcmp(path, FAILURE_PATH "/Message") == 0)
+        xml_text_copy_cut(text, e->message, sizeof e->message);
+    return 0;
+}
+
+int s3_delete_result_parse(struct slice body, struct s3_delete_result *d) {
+    *d = (struct s3_delete_result){0};
+    struct delete_result_reader r = {.result = d};
+    int err = xml_parse(body, "DeleteResult", delete_result_on_element, &r);
+    buf_release(&r.failure.key);
+    if (err)
+        s3_delete_result_release(d);
+    return err;
+}
+
+void s3_delete_result_release(struct s3_delete_result *d) {
+    for (size_t i = 0; i < d->count; i++)
+        buf_release(&d->failures[i].key);
+    free(d->failures);
+    *d = (struct s3_delete_result){0};
 }

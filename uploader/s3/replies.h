@@ -65,6 +65,17 @@ void s3_upload_list_release(struct s3_upload_list *u);
  * Two keys can look the same (`a%20b` and `a b`); ListParts of the upload tells them apart. */
 bool s3_upload_has_key(const struct s3_upload *u, struct slice key);
 
+struct s3_delete_failure {
+    struct buf key; /* as the store names it */
+    struct s3_error_reply error;
+};
+struct s3_delete_result { /* <DeleteResult>: the objects that were not deleted */
+    struct s3_delete_failure *failures;
+    size_t count;
+};
+int s3_delete_result_parse(struct slice body, struct s3_delete_result *d) MUST_CHECK;
+void s3_delete_result_release(struct s3_delete_result *d);
+
 /* Copies an ETag without its quotes and W/. ERR_LIMIT: it does not fit. */
 int s3_etag_copy(struct slice etag, char *out, size_t size) MUST_CHECK;
 

@@ -205,8 +205,10 @@ static int request_start_transfer(struct s3_op *op) {
         .fresh_connection = op->fresh,
         .direct = request_avoids_proxies(op),
         .no_verify_ssl = s3->no_verify_ssl,
-        .once = strcmp(q->method, "POST") == 0, /* Create and Complete */
+        .once = strcmp(q->method, "POST") == 0, /* Create, Complete, DeleteObjects */
         .paced = s3_op_carries_file(op),
+        /* Later, the key may have a new object. */
+        .deadline_ms = op->task->job.ref.kind == JOB_DELETE ? &op->task->lease_deadline_ms : NULL,
         .done = request_done,
         .arg = op,
     };

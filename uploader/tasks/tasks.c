@@ -23,12 +23,35 @@ int slices_own(struct slice **slices, size_t count, void **memory) {
     return 0;
 }
 
-static int job_copy(struct job *out, const struct job *in, void **memory) {
-    *out = *in;
+/* Copies the keys of a delete into one new block: the slices, then their texts. */
+static int job_copy_keys(struct job *out, const struct job *in, void **memory) {
+    size_t size = in->key_count * sizeof *in->keys;
+    for (size_t i = 0; i < in->key_count; i++)
+        size += in->keys[i].len;
+    struct slice *keys = malloc(size);
+    if (!keys)
+        return ERR_NOMEM;
+    char *at = (char *)(keys + in->key_count);
+    for (size_t i = 0; i < in->key_count; i++) {
+        memcpy(at, in->keys[i].ptr, in->keys[i].len);
+        keys[i] = slice_make(at, in->keys[i].len);
+        at += in->keys[i].len;
+    }
+    out->keys = *memory = keys;
+    return 0;
+}
+
+/* Copies job into e with everything that it points to. ERR_NOMEM: e owns what was copied. */
+static int task_copy_job(struct task_entry *e, const struct job *job) {
+    struct job *out = &e->task.job;
+    *out = *job;
     struct slice *all[] = {&out->source.name, &out->source.path,     &out->source.boot,
                            &out->target.dest, &out->target.endpoint, &out->target.region,
                            &out->handle,      &out->content_type,    &out->marker};
-    return slices_own(all, sizeof all / sizeof *all, memory);
+    int err = slices_own(all, sizeof all / sizeof *all, &e->job_memory);
+    if (!err && job->key_count > 0)
+        err = job_copy_keys(out, job, &e->key_memory);
+    return err;
 }
 
 void tasks_init(struct tasks *t) {
@@ -42,11 +65,13 @@ static void task_destroy(struct task_entry *e) {
     free(e->task.parts);
     free(e->task.result.redo);
     buf_release(&e->task.result.listing);
+    task_keys_release(&e->task);
     while (e->etag_pages > 0)
         free(e->etags[--e->etag_pages]);
     free(e->etags);
     property_set_drop(&e->property_set);
     free(e->job_memory);
+    free(e->key_memory);
     free(e->data);
     free(e);
 }
@@ -55,8 +80,8 @@ struct task_entry *tasks_add(struct tasks *t, const struct job *job, bool own_ab
     struct task_entry *e = calloc(1, sizeof *e);
     if (!e)
         return NULL;
-    if (job_copy(&e->task.job, job, &e->job_memory)) {
-        free(e);
+    if (task_copy_job(e, job)) {
+        task_destroy(e);
         return NULL;
     }
     e->task.properties = &properties_none;

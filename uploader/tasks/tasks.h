@@ -45,6 +45,7 @@ struct task_entry {
     struct hash_node by_ref;
     struct limiter_entry slot;
     void *job_memory;                  /* holds the strings of task.job */
+    void *key_memory;                  /* holds task.job.keys and their strings; NULL: it has none */
     struct property_set *property_set; /* holds task.properties; NULL: it has none */
     char *data;                        /* the address its bytes can be fetched from; NULL: none */
     bool own_abort;

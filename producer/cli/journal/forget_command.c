@@ -56,20 +56,6 @@ struct forgetting {
 
 /* ---- look up ---- */
 
-static int forget_note(void *arg, const struct upload_summary *u) {
-    struct forgetting *f = arg;
-    if (u->state == UPLOAD_ABORTED || !named_uploads_match(&f->named, &u->id, u->dest))
-        return 0;
-    if (array_grow(&f->found, &f->cap, f->count, sizeof *f->found))
-        return ERR_NOMEM;
-    struct found *found = &f->found[f->count++];
-    *found = (struct found){.upload = u->id, .finished = u->state == UPLOAD_FINISHED};
-    found->src = slice_dup(u->src);
-    found->dest = slice_dup(u->dest);
-    found->endpoint = slice_dup(u->endpoint);
-    return found->src && found->dest && found->endpoint ? 0 : ERR_NOMEM;
-}
-
 static void found_release(struct found *found) {
     free(found->src);
     free(found->dest);
@@ -84,6 +70,25 @@ static void forget_leave_out(struct forgetting *f, const struct id128 *upload) {
         else
             f->found[kept++] = *x;
     f->count = kept;
+}
+
+/* After the removal of its object an upload is unknown. */
+static int forget_note(void *arg, const struct upload_summary *u) {
+    struct forgetting *f = arg;
+    if (u->state == UPLOAD_DELETED) {
+        forget_leave_out(f, &u->id);
+        return 0;
+    }
+    if (u->state == UPLOAD_ABORTED || !named_uploads_match(&f->named, &u->id, u->dest))
+        return 0;
+    if (array_grow(&f->found, &f->cap, f->count, sizeof *f->found))
+        return ERR_NOMEM;
+    struct found *found = &f->found[f->count++];
+    *found = (struct found){.upload = u->id, .finished = u->state == UPLOAD_FINISHED};
+    found->src = slice_dup(u->src);
+    found->dest = slice_dup(u->dest);
+    found->endpoint = slice_dup(u->endpoint);
+    return found->src && found->dest && found->endpoint ? 0 : ERR_NOMEM;
 }
 
 /* Uploads that were forgotten before are unknown. Lines that cannot be read were logged by

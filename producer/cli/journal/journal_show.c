@@ -82,8 +82,23 @@ static bool show_matches(const struct show *s, const struct upload_summary *u) {
     return false;
 }
 
+/* The other fields are in the object of the time when it finished. */
+static int show_deleted_json(const struct upload_summary *u) {
+    struct json_line l;
+    json_line_begin(&l, "upload");
+    json_line_id(&l, "upload", &u->id);
+    json_line_text(&l, "state", slice_of(upload_state_name(u->state)));
+    json_line_name(&l, "dest", u->dest);
+    if (u->endpoint.len)
+        json_line_text(&l, "endpoint", u->endpoint);
+    json_line_time(&l, "last_ts", u->last_us);
+    return json_line_end(&l);
+}
+
 static int show_upload_json(const struct upload_summary *u) {
     struct json_line l;
+    if (u->state == UPLOAD_DELETED)
+        return show_deleted_json(u);
     json_line_begin(&l, "upload");
     json_line_id(&l, "upload", &u->id);
     json_line_text(&l, "state", slice_of(upload_state_name(u->state)));
@@ -133,8 +148,20 @@ static void show_format_time(int64_t real_us, char out[RFC3339_SIZE]) {
     out[20] = '\0';
 }
 
+static int show_deleted_short(struct buf *out, const struct upload_summary *u) {
+    char when[RFC3339_SIZE], id[ID_HEX_SIZE];
+    show_format_time(u->last_us, when);
+    id_to_hex(&u->id, id);
+    int err = buf_addf(out, "%-10s  %s  %8s  %-13s  %s  ", upload_state_name(u->state), when, "-", "-", id);
+    if (!err)
+        err = text_add_printable(out, u->dest);
+    return err ? err : buf_add_byte(out, '\n');
+}
+
 static int show_upload_short(struct buf *out, const struct upload_summary *u) {
     char when[RFC3339_SIZE], size[UNITS_TEXT_SIZE], id[ID_HEX_SIZE];
+    if (u->state == UPLOAD_DELETED)
+        return show_deleted_short(out, u);
     show_format_time(u->last_us, when);
     id_to_hex(&u->id, id);
     int err = buf_addf(out, "%-10s  %s  %8s  ", upload_state_name(u->state), when, size_format(u->size, size));
@@ -177,8 +204,28 @@ static int show_add_geometry(struct buf *out, const struct upload_summary *u) {
     return err ? err : buf_add_byte(out, '\n');
 }
 
+static int show_deleted_long(struct buf *out, const struct upload_summary *u) {
+    char id[ID_HEX_SIZE], when[RFC3339_SIZE];
+    id_to_hex(&u->id, id);
+    show_format_time(u->last_us, when);
+    int err = show_add_row(out, "upload", slice_of(id));
+    if (!err)
+        err = show_add_row(out, "state", slice_of(upload_state_name(u->state)));
+    if (!err)
+        err = show_add_row(out, "reason", slice_of("its source was gone (--delete)"));
+    if (!err)
+        err = show_add_row(out, "destination", u->dest);
+    if (!err && u->endpoint.len)
+        err = show_add_row(out, "endpoint", u->endpoint);
+    if (!err)
+        err = show_add_row(out, "last", slice_of(when));
+    return err ? err : buf_add_byte(out, '\n');
+}
+
 static int show_upload_long(struct buf *out, const struct upload_summary *u) {
     char id[ID_HEX_SIZE], size[UNITS_TEXT_SIZE], first[RFC3339_SIZE], last[RFC3339_SIZE], crc[CRC_TEXT_SIZE];
+    if (u->state == UPLOAD_DELETED)
+        return show_deleted_long(out, u);
     id_to_hex(&u->id, id);
     show_format_time(u->first_us, first);
     show_format_time(u->last_us, last);
@@ -254,6 +301,8 @@ static void show_totals(const struct journal_totals *t) {
         printf(", %" PRIu64 " failed", t->failed);
     if (t->aborted)
         printf(", %" PRIu64 " aborted", t->aborted);
+    if (t->deleted)
+        printf(", %" PRIu64 " deleted later", t->deleted);
     printf("; %" PRIu64 " records\n", t->seq);
 }
 

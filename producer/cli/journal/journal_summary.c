@@ -26,7 +26,7 @@ struct reading {
 };
 
 const char *upload_state_name(enum upload_state state) {
-    static const char *const names[] = {"unfinished", "finished", "failed", "aborted"};
+    static const char *const names[] = {"unfinished", "finished", "failed", "aborted", "deleted"};
     return names[state];
 }
 
@@ -252,6 +252,24 @@ static void summary_forget(const struct reading *in, const struct id128 *id) {
     e->sum.forgotten = true;
 }
 
+/* The upload was reported when it finished. */
+static int summary_report_deleted(const struct reading *in, const struct record *r) {
+    const struct upload_summary u = {.id = r->upload,
+                                     .state = UPLOAD_DELETED,
+                                     .dest = r->dest,
+                                     .endpoint = r->endpoint,
+                                     .first_us = r->ts_us,
+                                     .last_us = r->ts_us};
+    in->totals->deleted++;
+    return in->each(in->arg, &u);
+}
+
+/* Records that say nothing about the progress of an upload. */
+static bool record_is_passed_over(const struct reading *in, const struct record *r) {
+    return !(r->has & HAS_UPLOAD) || r->ev == EV_FORGET || r->ev == EV_SAME || r->ev == EV_VERIFIED ||
+           r->ev == EV_DELETING || (r->ev == EV_CARRY && !in->dropped);
+}
+
 static int summary_apply(struct reading *in, const struct record *r) {
     struct journal_totals *t = in->totals;
     if (t->seq == 0 && r->seq > 1)
@@ -264,8 +282,9 @@ static int summary_apply(struct reading *in, const struct record *r) {
         t->epoch = r->epoch;
     if (r->ev == EV_FORGET)
         summary_forget(in, &r->upload);
-    if (!(r->has & HAS_UPLOAD) || r->ev == EV_FORGET || r->ev == EV_SAME || r->ev == EV_VERIFIED ||
-        (r->ev == EV_CARRY && !in->dropped))
+    if (r->ev == EV_DELETE)
+        return summary_report_deleted(in, r);
+    if (record_is_passed_over(in, r))
         return 0;
     struct entry *e = entry_find(in, &r->upload);
     if (!e && !record_introduces_upload(r))

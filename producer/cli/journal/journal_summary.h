@@ -21,6 +21,7 @@ enum upload_state {
     UPLOAD_FINISHED,
     UPLOAD_FAILED,
     UPLOAD_ABORTED,
+    UPLOAD_DELETED, /* it finished earlier; its object was removed because its source was gone */
 };
 const char *upload_state_name(enum upload_state state);
 
@@ -51,11 +52,14 @@ struct journal_totals {
     char head[ID_HEX_SIZE];
     bool stopped; /* the last record is a clean stop */
     uint64_t finished, finished_bytes, unfinished, failed, aborted;
+    uint64_t deleted; /* of the finished ones */
 };
 
 /*
  * Calls each() for every upload: for ended ones in the order in which they ended, then for the
- * others in the order in which they began. *u is valid during the call. A negative result of each()
+ * others in the order in which they began. For one whose object was removed each() is called a
+ * second time, at that point of the order, with UPLOAD_DELETED: then only id, dest, endpoint,
+ * first_us and last_us are set. *u is valid during the call. A negative result of each()
  * ends the read and is returned. ERR_NOT_FOUND (logged): no such directory, or no journal in it.
  * ERR_DAMAGED: lines could not be read (the first one is logged); all other lines were used.
  */

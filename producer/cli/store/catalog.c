@@ -21,6 +21,7 @@ struct catalog_entry {
     uint64_t seq;
     uint32_t store;
     bool wanted, forgotten;
+    bool deleting, deleted; /* its removal has begun; has ended */
 };
 
 struct catalog {
@@ -35,6 +36,7 @@ struct catalog {
     struct manifest *manifest;
     bool reading, damaged;
     struct catalog_chunks chunks;
+    struct buf src, source; /* of the present object */
     size_t store;
     uint64_t after;
 };
@@ -134,7 +136,11 @@ static struct catalog_entry *catalog_find_upload(const struct catalog *c, const 
     return NULL;
 }
 
+/* A record that is carried on changes nothing about a removal. */
 static void catalog_set_entry(struct catalog *c, struct catalog_entry *e, const struct record *r, int64_t us) {
+    bool again = e->seq && id_equal(&e->upload, &r->upload);
+    e->deleting = again && e->deleting;
+    e->deleted = again && e->deleted;
     if (e->seq)
         hash_remove(&c->by_upload, &e->by_upload);
     e->upload = r->upload;
@@ -166,6 +172,14 @@ static int catalog_add(struct catalog *c, const struct record *r, struct slice e
     return 0;
 }
 
+static void catalog_note_removal(const struct catalog *c, const struct record *r) {
+    struct catalog_entry *e = catalog_find_upload(c, &r->upload);
+    if (!e)
+        return;
+    e->deleting = true;
+    e->deleted |= r->ev == EV_DELETE;
+}
+
 static int catalog_note(struct catalog *c, const struct record *r) {
     struct catalog_entry *e;
     bool carried = r->ev == EV_CARRY && slice_equal(r->kind, slice_of(CARRY_FINISHED));
@@ -187,6 +201,10 @@ static int catalog_note(struct catalog *c, const struct record *r) {
         if ((e = catalog_find_upload(c, &r->upload)))
             e->forgotten = true;
         break;
+    case EV_DELETING:
+    case EV_DELETE:
+        catalog_note_removal(c, r);
+        break;
     case EV_DROP:
         c->void_to = MAX(c->void_to, r->to);
         break;
@@ -197,7 +215,9 @@ static int catalog_note(struct catalog *c, const struct record *r) {
 }
 
 static bool catalog_entry_counts(const struct catalog *c, const struct catalog_entry *e) {
-    return e->wanted && !e->forgotten && (c->o->manifest || e->seq > c->void_to);
+    if (!e->wanted || e->forgotten || e->deleted || (e->deleting && !c->o->interrupted))
+        return false;
+    return c->o->manifest || e->seq > c->void_to;
 }
 
 static void catalog_count(struct catalog *c) {
@@ -247,6 +267,8 @@ void catalog_close(struct catalog **cc) {
         free(s->dest);
     }
     free(c->stores);
+    buf_release(&c->src);
+    buf_release(&c->source);
     free(c);
     *cc = NULL;
 }
@@ -267,36 +289,56 @@ int catalog_rewind(struct catalog *c, size_t store, uint64_t after) {
     return catalog_begin_pass(c);
 }
 
-static bool catalog_is_next(const struct catalog *c, const struct record *r) {
+/* The entry of the record, if it is the next object; else NULL. */
+static const struct catalog_entry *catalog_match(const struct catalog *c, const struct record *r) {
     if (r->ev != EV_FINISH && r->ev != EV_PUT && r->ev != EV_CARRY)
-        return false;
+        return NULL;
     if (r->seq <= c->after || (r->ev == EV_CARRY && !slice_equal(r->kind, slice_of(CARRY_FINISHED))))
-        return false;
+        return NULL;
     const struct catalog_entry *e = catalog_find_dest(c, r->dest);
-    return e && e->seq == r->seq && e->store == c->store && catalog_entry_counts(c, e);
+    return e && e->seq == r->seq && e->store == c->store && catalog_entry_counts(c, e) ? e : NULL;
+}
+
+/* That of a `finish` is in an earlier record. */
+static int catalog_add_source(struct catalog *c, const struct record *r, struct catalog_object *object) {
+    struct catalog_source file = {r->src, r->source, r->file.mtime_ns};
+    if (r->ev == EV_FINISH)
+        file = catalog_chunks_source(&c->chunks, &r->upload);
+    buf_clear(&c->src);
+    buf_clear(&c->source);
+    int err = buf_add_slice(&c->src, file.src);
+    if (!err)
+        err = buf_add_slice(&c->source, file.source);
+    object->mtime_ns = file.mtime_ns;
+    object->src = buf_slice(&c->src);
+    object->source = buf_slice(&c->source);
+    return err;
 }
 
 int catalog_next(struct catalog *c, struct catalog_object *object) {
     struct record r;
     for (;;) {
         int err = catalog_read(c, &r);
-        if (!err && c->o->chunks)
-            err = catalog_chunks_note(&c->chunks, &r, true);
+        if (!err && (c->o->chunks || c->o->sources))
+            err = catalog_chunks_note(&c->chunks, &r, c->o->chunks);
         if (err)
             return err;
-        bool found = catalog_is_next(c, &r);
+        const struct catalog_entry *found = catalog_match(c, &r);
         if (found)
             *object = (struct catalog_object){.upload = r.upload,
                                               .dest = r.dest,
                                               .etag = r.has & HAS_ETAG ? r.etag : slice_of(NULL),
                                               .size = r.file.size,
                                               .crc = r.crc,
-                                              .position = r.seq};
-        if (found && r.ev == EV_FINISH)
+                                              .position = r.seq,
+                                              .since_us = found->us};
+        if (found && c->o->sources)
+            err = catalog_add_source(c, &r, object);
+        if (found && r.ev == EV_FINISH && c->o->chunks)
             object->crcs = catalog_chunks_take(&c->chunks, &r.upload, r.file.size, &object->geometry);
         if (r.ev == EV_FINISH)
             catalog_chunks_forget(&c->chunks, &r.upload);
-        if (found)
-            return 0;
+        if (err || found)
+            return err;
     }
 }

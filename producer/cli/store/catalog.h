@@ -1,5 +1,6 @@
 /*
  * The objects that a journal, or a manifest of `journal export`, says are at a destination: the newest record of each.
+ * Objects that `cp --delete` has removed, or begun to remove, are left out.
  *
  * Two passes. catalog_open reads all records once and keeps an index: about 100 bytes for each object, without its name.
  * catalog_next reads the records again and returns those that the index names, in the order of the records. So a million
@@ -12,6 +13,7 @@
 #include "pure/err.h"
 #include "pure/geometry.h"
 #include "pure/ids.h"
+#include "pure/nanotime.h"
 #include "system/options.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,6 +26,8 @@ struct catalog_options {
     const char *endpoint;          /* instead of the recorded endpoints of S3; NULL: those */
     const struct text_list *dests; /* URLs: only objects there and under them; none: all */
     bool chunks;                   /* the checksums of chunks are wanted */
+    bool sources;                  /* src, source and mtime_ns are wanted; not of a manifest */
+    bool interrupted;              /* also objects with an interrupted removal (`cp --delete`) */
 };
 
 /* One endpoint and, on S3, one bucket. */
@@ -42,6 +46,9 @@ struct catalog_object {
     uint64_t position;        /* grows from one object to the next; from 1 */
     struct geometry geometry; /* chunks 0: they are not known */
     uint32_t *crcs;           /* of the chunks; the caller frees it. NULL: not wanted, or not known */
+    struct slice src, source; /* the path of its file, empty when it is not known; the --source-name */
+    nanotime mtime_ns;        /* of its file */
+    int64_t since_us;         /* the time of its record */
 };
 
 /* o and its strings must outlive it. ERR_NOT_FOUND, ERR_IO, ERR_INVALID (the manifest): logged. ERR_NOMEM.

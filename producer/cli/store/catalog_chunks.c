@@ -8,7 +8,8 @@
 struct open_upload {
     struct hash_node by_upload;
     struct id128 upload;
-    char *endpoint;
+    char *endpoint, *src, *source;
+    nanotime mtime_ns;
     struct geometry geometry; /* chunks 0: it has not begun. Of a stream: with its end, once that was read */
     uint32_t known;
     uint32_t *crcs;
@@ -34,8 +35,26 @@ static void open_upload_clear(struct open_upload *u) {
 
 static void open_upload_free(struct open_upload *u) {
     free(u->endpoint);
+    free(u->src);
+    free(u->source);
     open_upload_clear(u);
     free(u);
+}
+
+/* NULL: out of memory. */
+static struct open_upload *open_upload_new(const struct record *r) {
+    struct open_upload *u = calloc(1, sizeof *u);
+    if (!u)
+        return NULL;
+    u->upload = r->upload;
+    u->mtime_ns = r->file.mtime_ns;
+    u->endpoint = slice_dup(r->endpoint);
+    u->src = slice_dup(r->src);
+    u->source = slice_dup(r->source);
+    if (u->endpoint && u->src && u->source)
+        return u;
+    open_upload_free(u);
+    return NULL;
 }
 
 void catalog_chunks_clear(struct catalog_chunks *c) {
@@ -50,11 +69,8 @@ void catalog_chunks_clear(struct catalog_chunks *c) {
 static int open_upload_add(struct catalog_chunks *c, const struct record *r) {
     struct open_upload *u = open_upload_find(c, &r->upload);
     if (!u) {
-        if (!(u = calloc(1, sizeof *u)) || !(u->endpoint = slice_dup(r->endpoint))) {
-            free(u);
+        if (!(u = open_upload_new(r)))
             return ERR_NOMEM;
-        }
-        u->upload = r->upload;
         hash_insert(&c->by_upload, &u->by_upload, id_hash(&u->upload));
     }
     if (!(r->has & HAS_GEOMETRY) || r->chunks > CHUNKS_MAX)
@@ -105,6 +121,13 @@ int catalog_chunks_note(struct catalog_chunks *c, const struct record *r, bool w
 struct slice catalog_chunks_endpoint(const struct catalog_chunks *c, const struct id128 *upload) {
     const struct open_upload *u = open_upload_find(c, upload);
     return slice_of(u ? u->endpoint : NULL);
+}
+
+struct catalog_source catalog_chunks_source(const struct catalog_chunks *c, const struct id128 *upload) {
+    const struct open_upload *u = open_upload_find(c, upload);
+    if (!u)
+        return (struct catalog_source){.src = slice_of(NULL)};
+    return (struct catalog_source){slice_of(u->src), slice_of(u->source), u->mtime_ns};
 }
 
 uint32_t *catalog_chunks_take(struct catalog_chunks *c, const struct id128 *upload, uint64_t size,

@@ -1,5 +1,5 @@
-/* What the records of unfinished uploads say that the record of their end does not: the endpoint and the chunks. Internal
- * to the catalog. Memory holds the uploads that have begun and not ended at the present line. */
+/* What the records of unfinished uploads say that the record of their end does not: the source, the endpoint and the
+ * chunks. Internal to the catalog. Memory holds the uploads that have begun and not ended at the present line. */
 #ifndef CHUNKLIFT_CATALOG_CHUNKS_H
 #define CHUNKLIFT_CATALOG_CHUNKS_H
 
@@ -16,6 +16,12 @@ void catalog_chunks_clear(struct catalog_chunks *c);
 int catalog_chunks_note(struct catalog_chunks *c, const struct record *r, bool with_crcs) MUST_CHECK;
 /* Empty when it is not known. Valid until the next call. */
 struct slice catalog_chunks_endpoint(const struct catalog_chunks *c, const struct id128 *upload);
+/* Its file: the path, the --source-name, the time of the last change. As for the endpoint. */
+struct catalog_source {
+    struct slice src, source;
+    nanotime mtime_ns;
+};
+struct catalog_source catalog_chunks_source(const struct catalog_chunks *c, const struct id128 *upload);
 /* The checksums of all chunks of an object of this size, for the caller to free; NULL: they are not all known. */
 uint32_t *catalog_chunks_take(struct catalog_chunks *c, const struct id128 *upload, uint64_t size,
                               struct geometry *geometry);

@@ -65,7 +65,7 @@ int world_setup(void **state) {
     memset(&world, 0, sizeof world);
     world.now = 1000000;
     world.number = 1;
-    world.abilities = ABILITY_PROPERTIES;
+    world.abilities = ABILITIES_ALL;
     log_setup("test", LOG_WARN, false);
     assert_int_equal(system("rm -rf " JOURNAL_DIR), 0);
     world_start();

@@ -173,9 +173,9 @@ void state_dump(const struct state *s, int what, struct buf *out) {
     for (size_t i = 0; (what & FINISHED) && i < s->finished.count; i++) {
         const struct finished_entry *e = &s->finished.entries[i];
         id_to_hex(&e->upload, room);
-        assert_true(asprintf(&lines[count++], "f %llx %llx %s %u %u %u %llu", (unsigned long long)e->dest,
+        assert_true(asprintf(&lines[count++], "f %llx %llx %s %u %u %u %u %llu", (unsigned long long)e->dest,
                              (unsigned long long)e->key, room, (unsigned)e->inode, e->ctime, e->crc,
-                             what & PLACES ? (unsigned long long)e->seq : 0) > 0);
+                             (unsigned)e->deleting, what & PLACES ? (unsigned long long)e->seq : 0) > 0);
     }
     for (size_t i = 0; (what & PLACES) && i < s->recently_ended.count; i++) {
         const struct ended_upload *e = recently_ended_at(&s->recently_ended, i);

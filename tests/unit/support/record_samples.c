@@ -127,6 +127,12 @@ void sample_record(unsigned number, struct record *r) {
         r->has |= HAS_UPLOAD | HAS_DEST;
         r->dest = slice_of("s3://bucket/x");
         break;
+    case EV_DELETING:
+    case EV_DELETE:
+        r->has |= HAS_UPLOAD | HAS_DEST;
+        r->dest = slice_of("s3://bucket/a b");
+        r->endpoint = slice_of("https://s3.example:9000");
+        break;
     case EV_ABORT:
     case EV_FORGET:
         r->has |= HAS_UPLOAD;

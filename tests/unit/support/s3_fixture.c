@@ -64,6 +64,7 @@ int s3_fixture_teardown(void **state) {
     source_close(&f->task.source);
     free(f->task.result.redo);
     buf_release(&f->task.result.listing);
+    task_keys_release(&f->task);
     f->s3->ops->destroy(f->s3);
     http_destroy(&f->http);
     roots_destroy(&f->roots);
@@ -76,6 +77,7 @@ int s3_fixture_teardown(void **state) {
 void s3_fixture_prepare(struct s3_fixture *f, enum job_kind kind) {
     free(f->task.result.redo);
     buf_release(&f->task.result.listing);
+    task_keys_release(&f->task);
     f->task =
         (struct task){.properties = &properties_none,
                       .job = {.ref = {.kind = kind},

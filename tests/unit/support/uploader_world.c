@@ -257,6 +257,14 @@ const struct msg *world_sent(enum msg_type type, size_t n) {
 
 /* --- jobs --- */
 
+void world_set_keys(struct job *j, const struct slice *keys, size_t count) {
+    static struct slice own[WORLD_KEYS_MAX];
+    assert_true(count <= WORLD_KEYS_MAX);
+    memcpy(own, keys, count * sizeof *keys);
+    j->keys = own;
+    j->key_count = count;
+}
+
 struct job world_job(enum job_kind kind, uint8_t upload) {
     struct stat st;
     struct source_identity id;
@@ -277,6 +285,8 @@ struct job world_job(enum job_kind kind, uint8_t upload) {
     }
     if (kind == JOB_FINISH || kind == JOB_CHUNK || kind == JOB_ABORT || kind == JOB_DISCARD)
         j.handle = slice_of("handle");
+    if (kind == JOB_DELETE)
+        world_set_keys(&j, &j.target.dest, 1);
     return j;
 }
 

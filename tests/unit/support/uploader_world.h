@@ -25,6 +25,7 @@
 #define WORLD_STORE "http://127.0.0.1:9" /* the endpoint of the S3 destination */
 #define WORLD_SENT_MAX 64
 #define WORLD_SLOTS 2
+#define WORLD_KEYS_MAX 8
 
 extern struct uploader_world {
     struct uploader *u;
@@ -74,6 +75,8 @@ const struct msg *world_sent(enum msg_type type, size_t n);
 /* A valid job for the source and the destination of this world. */
 struct job world_job(enum job_kind kind, uint8_t upload);
 struct job world_chunk_job(uint8_t upload, uint32_t chunk);
+/* The objects of a delete; a job of world_job has its destination. The array is valid until the next call. */
+void world_set_keys(struct job *j, const struct slice *keys, size_t count);
 /* A task in QUEUED (a finish: in PARTS), with a lease of WORLD_LEASE_MS from now on. */
 struct task_entry *world_grant(const struct job *j);
 /* A task in RUNNING. */

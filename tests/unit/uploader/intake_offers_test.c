@@ -20,6 +20,50 @@ static void test_an_offered_job_is_taken(void **state) {
     assert_int_equal(up()->releases.count, 0);
 }
 
+/* The memory of the OFFER is gone when the job is done. */
+static void test_a_delete_keeps_its_own_copy_of_its_keys(void **state) {
+    (void)state;
+    char urls[3][400];
+    struct slice keys[3];
+    struct job j = world_job(JOB_DELETE, 1);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(urls[i], sizeof urls[i], "%sfile-%zu", uploader_world.file_url, i);
+        keys[i] = slice_of(urls[i]);
+    }
+    j.target.dest = keys[0];
+    world_set_keys(&j, keys, 3);
+    world_offer(&j, 1, NULL);
+    const struct job *kept = &world_find(&j)->task.job;
+    assert_int_equal(kept->key_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(slice_equal(kept->keys[i], keys[i]) && kept->keys[i].ptr != keys[i].ptr);
+    assert_int_equal(up()->releases.count, 0);
+}
+
+static void test_a_delete_that_leaves_its_destination_is_declined(void **state) {
+    (void)state;
+    struct job j = world_job(JOB_DELETE, 1);
+    const struct slice keys[] = {j.target.dest, slice_of("file:///etc/passwd")};
+    world_set_keys(&j, keys, 2);
+    world_offer(&j, 1, NULL);
+    assert_null(world_find(&j));
+    assert_int_equal(world_released()->why, WHY_NOT_HERE);
+}
+
+static void test_a_delete_whose_keys_contradict_its_target_is_dropped(void **state) {
+    (void)state;
+    struct job j = world_job(JOB_DELETE, 1), put = world_job(JOB_PUT, 2);
+    const struct slice keys[] = {slice_of("s3://bucket/a"), j.target.dest};
+    world_set_keys(&j, keys, 2);
+    world_offer(&j, 1, NULL);
+    world_set_keys(&j, keys, 0);
+    world_offer(&j, 1, NULL);
+    world_set_keys(&put, &put.target.dest, 1);
+    world_offer(&put, 1, NULL);
+    assert_int_equal(tasks_count(&up()->tasks), 0);
+    assert_int_equal(up()->releases.count, 0);
+}
+
 static void test_a_begin_announces_chunks(void **state) {
     (void)state;
     struct job put = world_job(JOB_PUT, 1), begin = world_job(JOB_BEGIN, 2);
@@ -326,6 +370,9 @@ static void test_other_messages_during_the_drain_are_dropped(void **state) {
 }
 
 UNIT_MAIN(WORLD_TEST(test_an_offered_job_is_taken), WORLD_TEST(test_a_begin_announces_chunks),
+          WORLD_TEST(test_a_delete_keeps_its_own_copy_of_its_keys),
+          WORLD_TEST(test_a_delete_that_leaves_its_destination_is_declined),
+          WORLD_TEST(test_a_delete_whose_keys_contradict_its_target_is_dropped),
           WORLD_TEST(test_a_job_that_is_here_already_is_not_taken_twice),
           WORLD_TEST(test_a_job_whose_result_waits_is_not_taken_again),
           WORLD_TEST(test_jobs_beyond_the_free_slots_are_declined),

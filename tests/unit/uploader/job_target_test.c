@@ -10,7 +10,7 @@ static struct uploader *up(void) {
 
 static void test_jobs_of_each_kind_are_valid(void **state) {
     (void)state;
-    for (int kind = JOB_BEGIN; kind <= JOB_DISCARD; kind++) {
+    for (int kind = JOB_BEGIN; kind <= JOB_DELETE; kind++) {
         struct job j = kind == JOB_CHUNK ? world_chunk_job(1, 1) : world_job((enum job_kind)kind, 1);
         assert_true(job_is_valid(&j));
     }
@@ -19,7 +19,7 @@ static void test_jobs_of_each_kind_are_valid(void **state) {
 static void test_unknown_kinds_are_invalid(void **state) {
     (void)state;
     struct job j = world_job(JOB_STAT, 1);
-    j.ref.kind = (enum job_kind)(JOB_DISCARD + 1);
+    j.ref.kind = (enum job_kind)(JOB_DELETE + 1);
     assert_false(job_is_valid(&j));
     j.ref.kind = (enum job_kind)0;
     assert_false(job_is_valid(&j));
@@ -119,6 +119,63 @@ static void test_a_read_has_a_range(void **state) {
     assert_false(job_is_valid(&head));
 }
 
+static bool delete_is_valid(const char *target, const char *const *urls, size_t count) {
+    struct job j = world_job(JOB_DELETE, 1);
+    struct slice keys[WORLD_KEYS_MAX];
+    for (size_t i = 0; i < count; i++)
+        keys[i] = slice_of(urls[i]);
+    j.target.dest = slice_of(target);
+    world_set_keys(&j, keys, count);
+    return job_is_valid(&j);
+}
+
+#define DELETE_IS_VALID(...)                                                                                           \
+    delete_is_valid(((const char *const[]){__VA_ARGS__})[0], (const char *const[]){__VA_ARGS__},                       \
+                    sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
+static void test_the_objects_of_a_delete_are_in_one_bucket(void **state) {
+    (void)state;
+    assert_true(DELETE_IS_VALID("s3://bucket/a", "s3://bucket/dir/b", "s3://bucket/a"));
+    assert_true(DELETE_IS_VALID("file:///out/a", "file:///elsewhere/b"));
+    assert_false(DELETE_IS_VALID("s3://bucket/a", "s3://bucket2/b"));
+    assert_false(DELETE_IS_VALID("s3://bucket/a", "file:///bucket/b"));
+    assert_false(DELETE_IS_VALID("file:///a", "s3://bucket/a"));
+    assert_false(DELETE_IS_VALID("s3://bucket/a", "bucket/b"));
+    assert_false(DELETE_IS_VALID("s3://bucket/a", ""));
+}
+
+/* A DELETE of it would remove the bucket. */
+static void test_a_bucket_is_no_object_of_a_delete(void **state) {
+    (void)state;
+    assert_false(DELETE_IS_VALID("s3://bucket/a", "s3://bucket/"));
+    assert_false(DELETE_IS_VALID("s3://bucket/a", "s3://bucket"));
+    assert_false(DELETE_IS_VALID("s3://bucket/"));
+}
+
+static void test_the_target_of_a_delete_is_its_first_object(void **state) {
+    (void)state;
+    static const char *const urls[] = {"s3://bucket/a", "s3://bucket/b"};
+    assert_true(delete_is_valid("s3://bucket/a", urls, 2));
+    assert_false(delete_is_valid("s3://bucket/b", urls, 2));
+}
+
+static void test_a_delete_has_objects(void **state) {
+    (void)state;
+    struct job j = world_job(JOB_DELETE, 1);
+    assert_true(job_is_valid(&j));
+    j.key_count = 0;
+    assert_false(job_is_valid(&j));
+}
+
+static void test_only_a_delete_has_keys(void **state) {
+    (void)state;
+    for (int kind = JOB_BEGIN; kind < JOB_DELETE; kind++) {
+        struct job j = kind == JOB_CHUNK ? world_chunk_job(1, 1) : world_job((enum job_kind)kind, 1);
+        world_set_keys(&j, &j.target.dest, 1);
+        assert_false(job_is_valid(&j));
+    }
+}
+
 static void test_the_geometry_must_fit_the_file(void **state) {
     (void)state;
     struct job begin = world_job(JOB_BEGIN, 1), abort = world_job(JOB_ABORT, 1);
@@ -151,6 +208,22 @@ static void test_other_destinations_are_not_served(void **state) {
     put.target.dest = slice_of("nothing");
     assert_null(job_backend(up(), &put));
     assert_int_equal(job_location(up(), &put).len, 0);
+}
+
+static void test_each_object_of_a_delete_must_be_allowed(void **state) {
+    (void)state;
+    struct job j = world_job(JOB_DELETE, 1);
+    char below[400];
+    snprintf(below, sizeof below, "%sdir/file", uploader_world.file_url);
+    struct slice keys[] = {j.target.dest, slice_of(below), slice_of("file:///elsewhere")};
+    world_set_keys(&j, keys, 2);
+    assert_null(reason(&j, false));
+    world_set_keys(&j, keys, 3);
+    assert_string_equal(reason(&j, false), "not under an --allow of this uploader");
+    snprintf(below, sizeof below, "%s../file", uploader_world.file_url);
+    keys[1] = slice_of(below);
+    world_set_keys(&j, keys, 2);
+    assert_string_equal(reason(&j, false), "not under an --allow of this uploader");
 }
 
 static void test_a_source_outside_the_roots_must_be_fetchable(void **state) {
@@ -213,6 +286,10 @@ UNIT_MAIN(WORLD_TEST(test_jobs_of_each_kind_are_valid), WORLD_TEST(test_unknown_
           WORLD_TEST(test_a_chunk_has_its_own_range), WORLD_TEST(test_a_read_has_a_range),
           WORLD_TEST(test_a_chunk_of_a_stream_has_the_range_of_its_number),
           WORLD_TEST(test_standard_input_is_under_no_root), WORLD_TEST(test_the_geometry_must_fit_the_file),
+          WORLD_TEST(test_the_objects_of_a_delete_are_in_one_bucket),
+          WORLD_TEST(test_a_bucket_is_no_object_of_a_delete), WORLD_TEST(test_a_delete_has_objects),
+          WORLD_TEST(test_the_target_of_a_delete_is_its_first_object), WORLD_TEST(test_only_a_delete_has_keys),
+          WORLD_TEST(test_each_object_of_a_delete_must_be_allowed),
           WORLD_TEST(test_a_local_file_for_an_allowed_destination_is_served),
           WORLD_TEST(test_other_destinations_are_not_served),
           WORLD_TEST(test_a_source_outside_the_roots_must_be_fetchable),

@@ -70,6 +70,8 @@ static void test_record_field_order_of_begin_and_put(void **state) {
         {EV_FORGET, "seq batch ts ev upload h "},
         {EV_SAME, "seq batch ts ev upload src source size mtime_ns ctime_ns ino dest endpoint crc h "},
         {EV_VERIFIED, "seq batch ts ev upload dest found how h "},
+        {EV_DELETING, "seq batch ts ev upload dest endpoint h "},
+        {EV_DELETE, "seq batch ts ev upload dest endpoint h "},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct buf line = sample_line(cases[i].ev - 1), names = BUF_INIT;
@@ -143,6 +145,14 @@ static void test_record_absent_fields(void **state) {
     buf_clear(&out);
     assert_int_equal(record_encode(&r, &c, &out), 0);
     assert_null(strstr(out.data, "etag"));
+    /* The destination of a removal is a file. */
+    sample_record(EV_DELETING - 1, &r);
+    r.endpoint = slice_of("");
+    buf_clear(&out);
+    assert_int_equal(record_encode(&r, &c, &out), 0);
+    assert_non_null(strstr(out.data, ",\"dest\":\"s3://bucket/a b\",\"endpoint\":\"\",\"h\""));
+    assert_int_equal(record_parse(slice_make(out.data, out.len - 1), &r, &scratch), 0);
+    assert_int_equal(r.has, HAS_UPLOAD | HAS_DEST);
     /* An upload that was opened and not begun. */
     sample_record(EV_CARRY - 1, &r);
     r.has &= ~(uint32_t)(HAS_GEOMETRY | HAS_HANDLE | HAS_CHECKSUM);
@@ -403,6 +413,8 @@ static void test_record_event_names(void **state) {
     (void)state;
     assert_string_equal(record_ev_name(EV_EPOCH), "epoch");
     assert_string_equal(record_ev_name(EV_FORGET), "forget");
+    assert_string_equal(record_ev_name(EV_DELETING), "deleting");
+    assert_string_equal(record_ev_name(EV_DELETE), "delete");
     assert_string_equal(record_ev_name(0), "unknown");
     assert_string_equal(record_ev_name((enum record_ev) - 1), "unknown");
     assert_string_equal(record_ev_name(EV_COUNT), "unknown");

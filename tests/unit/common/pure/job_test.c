@@ -12,7 +12,8 @@ static void test_kinds_of_jobs_have_names(void **state) {
     assert_string_equal(job_kind_name(JOB_READ), "read");
     assert_string_equal(job_kind_name(JOB_LIST), "list");
     assert_string_equal(job_kind_name(JOB_DISCARD), "discard");
-    assert_string_equal(job_kind_name((enum job_kind)(JOB_DISCARD + 1)), "unknown");
+    assert_string_equal(job_kind_name(JOB_DELETE), "delete");
+    assert_string_equal(job_kind_name((enum job_kind)(JOB_DELETE + 1)), "unknown");
 }
 
 static void test_a_question_names_its_producer(void **state) {
@@ -25,7 +26,7 @@ static void test_a_question_names_its_producer(void **state) {
     assert_false(id_equal(&first, &second));
     assert_int_not_equal(id_hash(&first) & 1023, id_hash(&second) & 1023); /* they do not share a bucket */
     assert_true(job_kind_asks(JOB_HEAD) && job_kind_asks(JOB_READ));
-    assert_true(job_kind_asks(JOB_LIST) && job_kind_asks(JOB_DISCARD));
+    assert_true(job_kind_asks(JOB_LIST) && job_kind_asks(JOB_DISCARD) && job_kind_asks(JOB_DELETE));
     assert_false(job_kind_asks(JOB_STAT) || job_kind_asks(JOB_PUT));
 }
 

@@ -65,9 +65,9 @@ static int decode_ref(uint64_t kind, uint32_t id_len, uint64_t chunk) {
 static void test_refs_are_checked(void **state) {
     (void)state;
     assert_int_equal(decode_ref(JOB_CHUNK, 16, CHUNKS_MAX - 1), 0);
-    assert_int_equal(decode_ref(JOB_DISCARD, 16, 0), 0);
+    assert_int_equal(decode_ref(JOB_DELETE, 16, 0), 0);
     assert_int_equal(decode_ref(0, 16, 0), ERR_INVALID);
-    assert_int_equal(decode_ref(JOB_DISCARD + 1, 16, 0), ERR_INVALID);
+    assert_int_equal(decode_ref(JOB_DELETE + 1, 16, 0), ERR_INVALID);
     assert_int_equal(decode_ref(UINT64_C(1) << 32 | JOB_CHUNK, 16, 0), ERR_INVALID);
     assert_int_equal(decode_ref(JOB_CHUNK, 15, 0), ERR_INVALID);
     assert_int_equal(decode_ref(JOB_CHUNK, 17, 0), ERR_INVALID);

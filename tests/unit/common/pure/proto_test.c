@@ -333,7 +333,7 @@ static void test_everything_has_a_name(void **state) {
     (void)state;
     for (int i = 1; i <= TYPE_COUNT; i++)
         assert_string_not_equal(msg_type_name((enum msg_type)i), "unknown");
-    for (int i = JOB_BEGIN; i <= JOB_DISCARD; i++)
+    for (int i = JOB_BEGIN; i <= JOB_DELETE; i++)
         assert_string_not_equal(job_kind_name((enum job_kind)i), "unknown");
     for (int i = WHY_NONE; i <= WHY_JOURNAL; i++)
         assert_string_not_equal(why_text((enum why)i), "unknown");

@@ -185,9 +185,11 @@ static uint64_t journal_end(struct journal *j) {
     return last;
 }
 
+static bool search_deleting;
+
 static int search(uint64_t up_to, uint64_t last_seq) {
     reports.count = 0;
-    return carry_forward_finished(DIR_NAME, &s, up_to, last_seq, note_report, NULL);
+    return carry_forward_finished(DIR_NAME, &s, up_to, last_seq, search_deleting, note_report, NULL);
 }
 
 static void assert_report(size_t i, enum record_ev ev, unsigned n, uint64_t seq, uint64_t first_seq) {
@@ -222,6 +224,36 @@ static void test_uploads_whose_first_record_is_removed_are_reported(void **state
     assert_report(2, EV_CARRY, 3, 7, 5);
     assert_int_equal(search(1, last), 0);
     assert_int_equal(reports.count, 0);
+}
+
+static void test_an_upload_whose_removal_began_is_reported_on_request(void **state) {
+    (void)state;
+    struct journal *j = journal_begun();
+    struct record same = numbered_record(EV_SAME, 1);
+    same.file.ino += 7;
+    add(j, numbered_record(EV_PUT, 1));      /* 2 */
+    add(j, same);                            /* 3 */
+    add(j, numbered_record(EV_BEGIN, 2));    /* 4 */
+    add(j, numbered_record(EV_FINISH, 2));   /* 5 */
+    add(j, numbered_record(EV_PUT, 3));      /* 6 */
+    add(j, numbered_record(EV_PUT, 4));      /* 7 */
+    add(j, numbered_record(EV_DELETING, 1)); /* 8 */
+    add(j, numbered_record(EV_DELETING, 2)); /* 9 */
+    add(j, numbered_record(EV_DELETING, 3)); /* 10 */
+    add(j, numbered_record(EV_DELETE, 3));   /* 11 */
+    uint64_t last = journal_end(j);
+    search_deleting = false;
+    assert_int_equal(search(UINT64_MAX, last), 0);
+    assert_int_equal(reports.count, 1);
+    assert_report(0, EV_CARRY, 4, 7, 7);
+    search_deleting = true;
+    assert_int_equal(search(UINT64_MAX, last), 0);
+    search_deleting = false;
+    assert_int_equal(reports.count, 4); /* 3 is gone */
+    assert_report(0, EV_CARRY, 1, 2, 2);
+    assert_report(1, EV_SAME, 1, 3, 3);
+    assert_report(2, EV_CARRY, 2, 5, 4);
+    assert_report(3, EV_CARRY, 4, 7, 7);
 }
 
 static void test_a_destination_that_has_a_later_upload_is_not_reported(void **state) {
@@ -390,6 +422,7 @@ UNIT_MAIN(CARRY_TEST(test_an_upload_is_needed_from_its_begin_on),
           CARRY_TEST(test_the_carry_of_a_chunk_has_its_place_and_result),
           CARRY_TEST(test_the_carry_of_a_chunk_has_the_integrity_of_its_upload),
           CARRY_TEST(test_uploads_whose_first_record_is_removed_are_reported),
+          CARRY_TEST(test_an_upload_whose_removal_began_is_reported_on_request),
           CARRY_TEST(test_a_destination_that_has_a_later_upload_is_not_reported),
           CARRY_TEST(test_the_open_of_a_put_is_not_taken_for_an_upload_that_finishes),
           CARRY_TEST(test_a_put_that_stays_is_not_reported_because_of_its_open),

@@ -93,6 +93,58 @@ static void test_finished_ones_can_be_left_behind(void **state) {
     buf_release(&unfinished);
 }
 
+static const struct finished_entry *entry_at(struct state *s, const char *dest) {
+    struct id128 place;
+    assert_int_equal(fingerprint_dest(s->sha, slice_of(""), slice_of(dest), &place), 0);
+    return finished_find(&s->finished, finished_short(&place));
+}
+
+static void remove_object(const char *dest, bool done) {
+    struct plan_file file = world_file(dest, dest, 0);
+    file.upload = entry_at(&world.c->state, dest)->upload;
+    file.removal = REMOVAL_BEGINS;
+    assert_int_equal(world_plan('P', &file).state, PLANNED_DONE);
+    file.removal = REMOVAL_DONE;
+    if (done)
+        assert_int_equal(world_plan('P', &file).state, PLANNED_DONE);
+}
+
+/* The object may be there or gone. It is unknown afterwards. */
+static void test_an_upload_whose_removal_began_is_not_carried(void **state) {
+    (void)state;
+    struct state s;
+    bool clean;
+    offline_journal_make(true);
+    world_start();
+    world_hello('P', ROLE_PRODUCER);
+    remove_object("s3://bucket/4", false);
+    remove_object("s3://bucket/5", true);
+    assert_int_equal(consumer_stop(world.c, &clean), 0);
+    size_t before = world.c->state.finished.count;
+    assert_true(entry_at(&world.c->state, "s3://bucket/4")->deleting);
+    assert_null(entry_at(&world.c->state, "s3://bucket/5"));
+    world_kill();
+    struct buf unfinished = state_dump_dir(JOURNAL_DIR, UNFINISHED);
+    struct retire_options o = {.dir = JOURNAL_DIR, .remove = true};
+    assert_int_equal(retire_quietly(&o), 0);
+    verified(JOURNAL_DIR);
+    shell("! grep -l '\"kind\":\"finished\".*s3://bucket/[45]\"' " JOURNAL_DIR "/*.jsonl");
+    shell("cp -a " JOURNAL_DIR " with-snapshot && rm " JOURNAL_DIR "/snapshot");
+    offline_replay(JOURNAL_DIR, &s);
+    assert_int_equal(s.finished.count, before - 1);
+    assert_null(entry_at(&s, "s3://bucket/4"));
+    assert_non_null(entry_at(&s, "s3://bucket/7"));
+    struct buf after = state_dump_of(&s, UNFINISHED), all = state_dump_of(&s, UNFINISHED | FINISHED);
+    struct buf cached = state_dump_dir("with-snapshot", UNFINISHED | FINISHED);
+    assert_same_text(&unfinished, &after);
+    assert_same_text(&all, &cached);
+    state_release(&s);
+    buf_release(&cached);
+    buf_release(&all);
+    buf_release(&after);
+    buf_release(&unfinished);
+}
+
 static void test_a_consumer_must_not_run(void **state) {
     (void)state;
     offline_journal_make(true);
@@ -130,5 +182,6 @@ static void test_an_archive_replaces_nothing(void **state) {
 
 UNIT_MAIN(OFFLINE_TEST(test_the_state_is_the_same), OFFLINE_TEST(test_retired_journals_can_be_retired),
           OFFLINE_TEST(test_stop_is_written_only_after_a_clean_end),
-          OFFLINE_TEST(test_finished_ones_can_be_left_behind), OFFLINE_TEST(test_a_consumer_must_not_run),
+          OFFLINE_TEST(test_finished_ones_can_be_left_behind),
+          OFFLINE_TEST(test_an_upload_whose_removal_began_is_not_carried), OFFLINE_TEST(test_a_consumer_must_not_run),
           OFFLINE_TEST(test_an_archive_replaces_nothing))

@@ -127,6 +127,25 @@ static void test_unfinished_and_ended_uploads_are_not_printed(void **state) {
     assert_string_equal(export_text(), "");
 }
 
+static void test_an_object_whose_removal_began_is_not_printed(void **state) {
+    (void)state;
+    struct journal *j = journal_without_rotation();
+    struct record again = numbered_record(EV_PUT, 9);
+    journal_add(j, numbered_record(EV_PUT, 1));
+    journal_add(j, numbered_record(EV_PUT, 2));
+    journal_add(j, numbered_record(EV_PUT, 3));
+    journal_add(j, numbered_record(EV_DELETING, 1));
+    journal_add(j, numbered_record(EV_DELETING, 2));
+    journal_add(j, numbered_record(EV_DELETE, 2));
+    again.dest = slice_of("s3://bucket/2");
+    journal_add_committed(j, again); /* the file came back */
+    journal_close(&j);
+    const char *text = export_text();
+    assert_int_equal(count_lines(text), 2);
+    assert_line(text, "{\"upload\":\"ab000301000000000000000000000000\",\"dest\":\"s3://bucket/3\"");
+    assert_line(text, "{\"upload\":\"ab000901000000000000000000000000\",\"dest\":\"s3://bucket/2\"");
+}
+
 static void test_a_source_found_again_is_printed_once_as_it_arrived(void **state) {
     (void)state;
     struct journal *j = journal_without_rotation();
@@ -220,6 +239,7 @@ UNIT_MAIN(TEST(test_a_put_is_printed_with_all_of_its_fields), TEST(test_empty_fi
           TEST(test_only_the_last_arrival_at_a_destination_is_printed),
           TEST(test_an_upload_that_arrived_twice_is_printed_once),
           TEST(test_unfinished_and_ended_uploads_are_not_printed),
+          TEST(test_an_object_whose_removal_began_is_not_printed),
           TEST(test_a_source_found_again_is_printed_once_as_it_arrived),
           TEST(test_a_carried_upload_keeps_the_time_it_finished),
           TEST(test_an_upload_that_was_carried_before_its_finish_is_printed), TEST(test_sealed_files_are_read_too),

@@ -151,6 +151,25 @@ static void test_a_destination_means_its_finished_and_its_unfinished_upload(void
     buf_release(&said);
 }
 
+/* The object may be there: it is named as any other. Once it is gone, the upload is unknown. */
+static void test_an_upload_is_forgotten_after_its_removal_began_and_not_after_its_end(void **state) {
+    (void)state;
+    make_journal();
+    struct journal_options o = seen_options(NULL);
+    struct journal *j = journal_open_ok(&o);
+    journal_add(j, numbered_record(EV_DELETING, 1));
+    journal_add(j, numbered_record(EV_DELETING, 2));
+    journal_add(j, numbered_record(EV_DELETE, 2));
+    assert_int_equal(journal_commit(j), 0);
+    journal_close(&j);
+    assert_refuses(ERR_DAMAGED, "s3://bucket/2: the journal knows no such upload; nothing was forgotten",
+                   "s3://bucket/2");
+    struct buf said;
+    assert_int_equal(FORGET(&said, PLAIN, "s3://bucket/1"), 0);
+    assert_int_equal(forgets_in_journal(), 1);
+    buf_release(&said);
+}
+
 static void test_a_missing_journal_is_an_error_and_none_is_created(void **state) {
     (void)state;
     struct buf said;
@@ -188,5 +207,6 @@ UNIT_MAIN(TEST(test_an_upload_is_named_by_its_id_or_its_destination),
           TEST(test_an_unfinished_upload_is_not_forgotten_without_the_option),
           TEST(test_a_name_that_is_no_destination_is_a_usage_error),
           TEST(test_a_destination_means_its_finished_and_its_unfinished_upload),
+          TEST(test_an_upload_is_forgotten_after_its_removal_began_and_not_after_its_end),
           TEST(test_a_missing_journal_is_an_error_and_none_is_created),
           TEST(test_the_state_of_the_next_start_does_not_have_the_upload))

@@ -78,6 +78,16 @@ static void test_each_file_has_its_lines_its_size_and_its_users(void **state) {
     assert_does_not_list(text, "(kept)");
 }
 
+static void test_an_upload_whose_removal_began_needs_no_file(void **state) {
+    (void)state;
+    struct journal *j = numbered_journal();
+    journal_add(j, numbered_record(EV_PUT, 1));
+    journal_add_sealed_file(j, numbered_record(EV_PUT, 2)); /* 1-3 */
+    journal_add_sealed_file(j, numbered_record(EV_DELETING, 1));
+    journal_close(&j);
+    assert_lists(list_plainly(), "needed by 0 unfinished uploads, 1 finished one\n");
+}
+
 static void test_the_newest_files_are_kept_on_request(void **state) {
     (void)state;
     make_three_files();
@@ -228,7 +238,8 @@ static void test_a_journal_without_sealed_files_says_so(void **state) {
     assert_string_equal(list(&(struct retire_options){.json = true}), "");
 }
 
-UNIT_MAIN(TEST(test_each_file_has_its_lines_its_size_and_its_users), TEST(test_the_newest_files_are_kept_on_request),
+UNIT_MAIN(TEST(test_each_file_has_its_lines_its_size_and_its_users),
+          TEST(test_an_upload_whose_removal_began_needs_no_file), TEST(test_the_newest_files_are_kept_on_request),
           TEST(test_json_has_one_object_for_each_file_and_each_upload_that_needs_it),
           TEST(test_a_file_is_needed_by_the_uploads_with_chunks_in_it),
           TEST(test_uploads_in_the_active_file_alone_need_no_sealed_file),

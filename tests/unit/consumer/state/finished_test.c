@@ -4,6 +4,7 @@
 #include "consumer/state/finished.h"
 #include "pure/proto.h"
 #include <stdbool.h>
+#include <stdlib.h>
 
 static struct finished table;
 
@@ -132,6 +133,103 @@ static void test_drop_removes_entries_up_to_its_seq(void **state) {
     assert_int_equal(find(4)->seq, 5);
 }
 
+static void test_a_mark_is_that_of_its_upload(void **state) {
+    (void)state;
+    struct id128 upload = id_of(3), other = id_of(4);
+    put(1, FINISHED_SEQ_MAX);
+    put(2, 6);
+    finished_mark(&table, dest_of(1), &other);
+    finished_mark(&table, dest_of(50), &upload);
+    assert_false(find(1)->deleting);
+    finished_mark(&table, dest_of(1), &upload);
+    assert_true(find(1)->deleting);
+    assert_int_equal(find(1)->seq, FINISHED_SEQ_MAX);
+    assert_int_equal(find(1)->inode, 7);
+    assert_false(find(2)->deleting);
+    finished_move(&table, dest_of(1), &upload, 9);
+    struct finished_entry same = entry_of(1, 9);
+    same.ctime = 1234;
+    finished_update(&table, &same);
+    assert_true(find(1)->deleting);
+    assert_int_equal(find(1)->ctime, 1234);
+    put(1, 10);
+    assert_false(find(1)->deleting);
+}
+
+static void test_remove_takes_one_entry_of_the_named_upload(void **state) {
+    (void)state;
+    struct id128 other = id_of(4), upload = id_of(3);
+    finished_remove(&table, dest_of(1), &upload); /* the table is empty */
+    put(1, 5);
+    put(2, 6);
+    put(3, 7);
+    finished_remove(&table, dest_of(1), &other);
+    finished_remove(&table, dest_of(50), &upload);
+    assert_int_equal(table.count, 3);
+    finished_remove(&table, dest_of(1), &upload);
+    assert_int_equal(table.count, 2);
+    assert_int_equal(table.total, 3); /* the number of arrivals, not of entries */
+    assert_null(find(1));
+    assert_int_equal(find(2)->seq, 6);
+    assert_int_equal(find(3)->seq, 7);
+    put(1, 8);
+    assert_int_equal(find(1)->seq, 8);
+}
+
+/* An entry is found if it is there, and has one cell. Their seq is n + 1. */
+static void assert_entries(const bool *there, unsigned count, uint64_t (*dest)(unsigned)) {
+    size_t entries = 0, used = 0;
+    for (unsigned n = 0; n < count; n++) {
+        const struct finished_entry *e = finished_find(&table, dest(n));
+        assert_int_equal(e != NULL, there[n]);
+        assert_true(!e || (e->seq == n + 1 && e >= table.entries && e < table.entries + table.count));
+        entries += there[n];
+    }
+    for (size_t i = 0; i < table.cells; i++)
+        used += table.table[i] != 0;
+    assert_int_equal(table.count, entries);
+    assert_int_equal(used, entries);
+}
+
+static uint64_t spread_dest(unsigned n) {
+    return (uint64_t)(n + 1) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* Their homes are the last cells of the table: there is no room for 40 of them before its end. */
+static uint64_t last_dest(unsigned n) {
+    return UINT64_MAX - (uint64_t)n * (UINT64_C(1) << 56);
+}
+
+static void remove_all(unsigned count, unsigned step, uint64_t (*dest)(unsigned)) {
+    bool *there = calloc(count, sizeof *there);
+    assert_non_null(there);
+    for (unsigned n = 0; n < count; n++) {
+        struct finished_entry e = {.dest = dest(n), .upload = id_of(n), .seq = n + 1};
+        assert_int_equal(finished_put(&table, &e), 0);
+        there[n] = true;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        unsigned n = i * step % count;
+        struct id128 upload = id_of(n);
+        finished_remove(&table, dest(n), &upload);
+        there[n] = false;
+        assert_entries(there, count, dest);
+    }
+    free(there);
+}
+
+static void test_after_each_removal_all_others_are_found(void **state) {
+    (void)state;
+    remove_all(50, 1, dest_of); /* all of one cell */
+    remove_all(50, 49, dest_of);
+    remove_all(50, 7, dest_of);
+    remove_all(40, 1, last_dest);
+    remove_all(40, 13, last_dest);
+    remove_all(500, 1, spread_dest);
+    remove_all(500, 499, spread_dest);
+    remove_all(500, 77, spread_dest);
+}
+
 static void test_move_changes_the_seq_of_the_same_upload_only(void **state) {
     (void)state;
     put(1, 5);
@@ -249,7 +347,9 @@ UNIT_MAIN(cmocka_unit_test(test_a_key_has_the_size_of_its_file), TABLE_TEST(test
           TABLE_TEST(test_entries_with_the_same_bits_in_their_cells_are_told_apart),
           TABLE_TEST(test_the_table_always_has_free_cells), TABLE_TEST(test_the_number_of_entries_is_limited),
           TABLE_TEST(test_reserved_room_is_used), TABLE_TEST(test_forget_removes_all_entries_of_an_upload),
-          TABLE_TEST(test_drop_removes_entries_up_to_its_seq),
+          TABLE_TEST(test_drop_removes_entries_up_to_its_seq), TABLE_TEST(test_a_mark_is_that_of_its_upload),
+          TABLE_TEST(test_remove_takes_one_entry_of_the_named_upload),
+          TABLE_TEST(test_after_each_removal_all_others_are_found),
           TABLE_TEST(test_move_changes_the_seq_of_the_same_upload_only),
           TABLE_TEST(test_update_takes_inode_and_ctime_of_the_same_content),
           cmocka_unit_test(test_a_changed_inode_or_ctime_is_noticed),

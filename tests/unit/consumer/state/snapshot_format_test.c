@@ -117,6 +117,18 @@ static void test_ended_and_finished_uploads_come_back(void **state) {
     assert_int_equal(recently_ended_at(&back.recently_ended, 2)->how, ENDED_ABORTED);
 }
 
+static void test_the_mark_of_a_removal_comes_back(void **state) {
+    (void)state;
+    apply(numbered_record(EV_PUT, 1));
+    apply(numbered_record(EV_PUT, 2));
+    apply(numbered_record(EV_DELETING, 2));
+    go_round();
+    assert_int_equal(back.finished.count, 2);
+    assert_false(back.finished.entries[0].deleting);
+    assert_true(back.finished.entries[1].deleting);
+    assert_int_equal(back.finished.entries[1].seq, s.finished.entries[1].seq);
+}
+
 static void test_planned_uploads_are_left_out(void **state) {
     (void)state;
     struct record r = numbered_record(EV_OPEN, 1);
@@ -306,7 +318,8 @@ static int decode_number(size_t at, uint64_t value, unsigned bytes) {
 #define ENTRIES_AT 20
 #define ENTRY_LEN 50 /* two short fingerprints, id, seq, inode, ctime, crc */
 #define ENTRY_SEQ 32
-#define ENDED_LEN 25 /* id, seq, how */
+#define MARK (UINT64_C(1) << 63) /* with the seq: the object is being removed */
+#define ENDED_LEN 25             /* id, seq, how */
 
 static void test_the_body_of_another_version_is_refused(void **state) {
     (void)state;
@@ -323,6 +336,9 @@ static void test_the_number_of_finished_uploads_is_checked(void **state) {
     assert_int_equal(decode_number(TOTAL_AT, 1, 8), ERR_DAMAGED);
     assert_int_equal(decode_number(ENTRIES_AT + ENTRY_SEQ, FINISHED_SEQ_MAX, 8), 0);
     assert_int_equal(decode_number(ENTRIES_AT + ENTRY_SEQ, FINISHED_SEQ_MAX + 1, 8), ERR_DAMAGED);
+    assert_int_equal(decode_number(ENTRIES_AT + ENTRY_SEQ, FINISHED_SEQ_MAX | MARK, 8), 0);
+    assert_int_equal(decode_number(ENTRIES_AT + ENTRY_SEQ, (FINISHED_SEQ_MAX + 1) | MARK, 8), ERR_DAMAGED);
+    assert_int_equal(decode_number(ENTRIES_AT + ENTRY_SEQ, UINT64_C(1) << 62, 8), ERR_DAMAGED);
     struct buf b = encoded(&s);
     char first[8];
     memcpy(first, b.data + ENTRIES_AT, sizeof first);
@@ -439,16 +455,19 @@ static void test_the_properties_of_an_upload_come_back(void **state) {
 
 #define FORMAT_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-UNIT_MAIN(
-    FORMAT_TEST(test_the_properties_of_an_upload_come_back),
-    FORMAT_TEST(test_the_flags_of_an_upload_come_back_one_by_one), FORMAT_TEST(test_the_numbers_of_an_upload_come_back),
-    FORMAT_TEST(test_ended_and_finished_uploads_come_back), FORMAT_TEST(test_planned_uploads_are_left_out),
-    FORMAT_TEST(test_the_same_state_gives_the_same_bytes), FORMAT_TEST(test_a_large_state_is_encoded_in_pieces),
-    FORMAT_TEST(test_an_error_of_any_piece_ends_the_encoding), FORMAT_TEST(test_a_large_state_is_decoded_in_pieces),
-    FORMAT_TEST(test_an_error_of_any_read_is_returned_and_leaves_no_state),
-    FORMAT_TEST(test_a_body_that_cannot_hold_its_frame_is_not_read),
-    FORMAT_TEST(test_the_body_of_another_version_is_refused),
-    FORMAT_TEST(test_the_number_of_finished_uploads_is_checked), FORMAT_TEST(test_the_way_an_upload_ended_is_checked),
-    FORMAT_TEST(test_as_many_ended_uploads_as_are_kept_are_read),
-    FORMAT_TEST(test_the_values_of_a_begun_upload_are_checked), FORMAT_TEST(test_the_chunks_of_an_upload_are_checked),
-    FORMAT_TEST(test_the_integrity_of_an_upload_is_checked), FORMAT_TEST(test_an_upload_is_there_once))
+UNIT_MAIN(FORMAT_TEST(test_the_properties_of_an_upload_come_back),
+          FORMAT_TEST(test_the_flags_of_an_upload_come_back_one_by_one),
+          FORMAT_TEST(test_the_numbers_of_an_upload_come_back), FORMAT_TEST(test_ended_and_finished_uploads_come_back),
+          FORMAT_TEST(test_the_mark_of_a_removal_comes_back), FORMAT_TEST(test_planned_uploads_are_left_out),
+          FORMAT_TEST(test_the_same_state_gives_the_same_bytes), FORMAT_TEST(test_a_large_state_is_encoded_in_pieces),
+          FORMAT_TEST(test_an_error_of_any_piece_ends_the_encoding),
+          FORMAT_TEST(test_a_large_state_is_decoded_in_pieces),
+          FORMAT_TEST(test_an_error_of_any_read_is_returned_and_leaves_no_state),
+          FORMAT_TEST(test_a_body_that_cannot_hold_its_frame_is_not_read),
+          FORMAT_TEST(test_the_body_of_another_version_is_refused),
+          FORMAT_TEST(test_the_number_of_finished_uploads_is_checked),
+          FORMAT_TEST(test_the_way_an_upload_ended_is_checked),
+          FORMAT_TEST(test_as_many_ended_uploads_as_are_kept_are_read),
+          FORMAT_TEST(test_the_values_of_a_begun_upload_are_checked),
+          FORMAT_TEST(test_the_chunks_of_an_upload_are_checked),
+          FORMAT_TEST(test_the_integrity_of_an_upload_is_checked), FORMAT_TEST(test_an_upload_is_there_once))

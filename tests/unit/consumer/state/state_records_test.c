@@ -181,6 +181,70 @@ static void test_a_same_gives_the_finished_upload_the_new_inode(void **state) {
     assert_int_equal(finished_at("s3://bucket/1")->seq, 1);
 }
 
+/* ---- removals ---- */
+
+static struct record removal(enum record_ev ev, unsigned upload, unsigned dest) {
+    struct record r = numbered_record(ev, dest);
+    r.upload = numbered_id(upload);
+    return r;
+}
+
+static void test_a_deleting_marks_the_upload_and_a_delete_removes_it(void **state) {
+    (void)state;
+    apply(numbered_record(EV_PUT, 1));
+    apply(numbered_record(EV_PUT, 2));
+    assert_false(finished_at("s3://bucket/1")->deleting);
+    apply(removal(EV_DELETING, 1, 1));
+    assert_true(finished_at("s3://bucket/1")->deleting);
+    assert_false(finished_at("s3://bucket/2")->deleting);
+    assert_int_equal(finished_at("s3://bucket/1")->seq, 1);
+    apply(removal(EV_DELETE, 1, 1));
+    assert_null(finished_at("s3://bucket/1"));
+    assert_non_null(finished_at("s3://bucket/2"));
+    assert_int_equal(s.finished.total, 2); /* as many have arrived */
+    assert_int_equal(ended(1)->how, ENDED_FINISHED);
+}
+
+static void test_a_removal_of_another_upload_or_place_changes_nothing(void **state) {
+    (void)state;
+    apply(numbered_record(EV_PUT, 1));
+    apply(numbered_record(EV_PUT, 2));
+    apply(removal(EV_DELETING, 2, 1));
+    apply(removal(EV_DELETE, 2, 1));
+    apply(removal(EV_DELETING, 1, 3));
+    apply(removal(EV_DELETE, 1, 3));
+    struct record elsewhere = removal(EV_DELETE, 1, 1);
+    elsewhere.endpoint = slice_of("http://other");
+    apply(elsewhere);
+    assert_int_equal(s.finished.count, 2);
+    assert_false(finished_at("s3://bucket/1")->deleting || finished_at("s3://bucket/2")->deleting);
+}
+
+static void test_a_later_upload_has_no_mark(void **state) {
+    (void)state;
+    struct record next = numbered_record(EV_PUT, 1);
+    next.upload = numbered_id(9);
+    apply(numbered_record(EV_PUT, 1));
+    apply(removal(EV_DELETING, 1, 1));
+    apply(next);
+    assert_false(finished_at("s3://bucket/1")->deleting);
+    apply(removal(EV_DELETE, 1, 1)); /* late: it is not the last one there */
+    assert_non_null(finished_at("s3://bucket/1"));
+}
+
+static void test_a_mark_stays_when_its_upload_is_compared_or_carried(void **state) {
+    (void)state;
+    struct record same = numbered_record(EV_SAME, 1);
+    apply(numbered_record(EV_PUT, 1));
+    apply(removal(EV_DELETING, 1, 1));
+    same.file.ino = 5;
+    apply(same);
+    apply(numbered_record(EV_VERIFIED, 1));
+    apply(numbered_carry(CARRY_FINISHED, 1));
+    assert_true(finished_at("s3://bucket/1")->deleting);
+    assert_int_equal(finished_at("s3://bucket/1")->seq, seq);
+}
+
 /* ---- chunks ---- */
 
 static void test_a_redo_removes_the_record_of_a_chunk(void **state) {
@@ -483,34 +547,35 @@ static void test_a_cleared_state_is_empty_and_usable(void **state) {
 
 #define STATE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-UNIT_MAIN(STATE_TEST(test_an_upload_is_opened_at_its_open_and_begun_at_its_begin),
-          STATE_TEST(test_a_second_open_means_that_several_may_have_been_created),
-          STATE_TEST(test_an_open_after_the_begin_changes_nothing), STATE_TEST(test_a_second_begin_changes_nothing),
-          STATE_TEST(test_only_the_known_checksum_of_a_begin_counts),
-          STATE_TEST(test_a_finish_is_recorded_for_the_destination),
-          STATE_TEST(test_a_finish_without_its_begin_ends_the_upload_only),
-          STATE_TEST(test_a_put_ends_the_upload_that_was_opened_for_it),
-          STATE_TEST(test_an_abort_says_whether_another_source_took_the_destination),
-          STATE_TEST(test_a_forgotten_upload_leaves_no_trace),
-          STATE_TEST(test_a_same_gives_the_finished_upload_the_new_inode),
-          STATE_TEST(test_a_redo_removes_the_record_of_a_chunk),
-          STATE_TEST(test_an_integrity_counts_only_where_a_chunk_has_one),
-          STATE_TEST(test_a_failure_spoils_an_upload_by_its_class),
-          STATE_TEST(test_an_upload_that_was_not_opened_is_spoiled_by_a_changed_source_only),
-          STATE_TEST(test_a_carry_rebuilds_an_upload_whose_records_are_gone),
-          STATE_TEST(test_a_carry_without_a_handle_is_an_open),
-          STATE_TEST(test_a_carry_needs_handle_and_geometry_to_begin),
-          STATE_TEST(test_a_carry_of_a_known_upload_moves_its_records),
-          STATE_TEST(test_a_carry_tells_that_there_were_several_opens),
-          STATE_TEST(test_the_number_of_opens_counts_only_with_its_bit),
-          STATE_TEST(test_a_carried_chunk_of_an_unknown_upload_changes_nothing),
-          STATE_TEST(test_a_carried_finish_moves_the_entry_of_the_same_upload),
-          STATE_TEST(test_a_carried_finish_replaces_the_entry_of_another_upload),
-          STATE_TEST(test_a_carried_finish_ends_the_upload),
-          STATE_TEST(test_a_carry_of_an_unknown_kind_changes_nothing),
-          STATE_TEST(test_a_drop_removes_finished_and_ended_uploads_of_its_lines),
-          STATE_TEST(test_an_upload_is_found_by_id_key_and_destination_until_it_is_removed),
-          STATE_TEST(test_a_superseded_upload_is_found_by_its_id_only),
-          STATE_TEST(test_the_end_of_one_upload_ends_the_wait_of_the_other),
-          STATE_TEST(test_the_caller_hears_of_each_upload_that_leaves),
-          STATE_TEST(test_a_cleared_state_is_empty_and_usable))
+UNIT_MAIN(
+    STATE_TEST(test_an_upload_is_opened_at_its_open_and_begun_at_its_begin),
+    STATE_TEST(test_a_second_open_means_that_several_may_have_been_created),
+    STATE_TEST(test_an_open_after_the_begin_changes_nothing), STATE_TEST(test_a_second_begin_changes_nothing),
+    STATE_TEST(test_only_the_known_checksum_of_a_begin_counts),
+    STATE_TEST(test_a_finish_is_recorded_for_the_destination),
+    STATE_TEST(test_a_finish_without_its_begin_ends_the_upload_only),
+    STATE_TEST(test_a_put_ends_the_upload_that_was_opened_for_it),
+    STATE_TEST(test_an_abort_says_whether_another_source_took_the_destination),
+    STATE_TEST(test_a_forgotten_upload_leaves_no_trace),
+    STATE_TEST(test_a_same_gives_the_finished_upload_the_new_inode),
+    STATE_TEST(test_a_deleting_marks_the_upload_and_a_delete_removes_it),
+    STATE_TEST(test_a_removal_of_another_upload_or_place_changes_nothing), STATE_TEST(test_a_later_upload_has_no_mark),
+    STATE_TEST(test_a_mark_stays_when_its_upload_is_compared_or_carried),
+    STATE_TEST(test_a_redo_removes_the_record_of_a_chunk),
+    STATE_TEST(test_an_integrity_counts_only_where_a_chunk_has_one),
+    STATE_TEST(test_a_failure_spoils_an_upload_by_its_class),
+    STATE_TEST(test_an_upload_that_was_not_opened_is_spoiled_by_a_changed_source_only),
+    STATE_TEST(test_a_carry_rebuilds_an_upload_whose_records_are_gone),
+    STATE_TEST(test_a_carry_without_a_handle_is_an_open), STATE_TEST(test_a_carry_needs_handle_and_geometry_to_begin),
+    STATE_TEST(test_a_carry_of_a_known_upload_moves_its_records),
+    STATE_TEST(test_a_carry_tells_that_there_were_several_opens),
+    STATE_TEST(test_the_number_of_opens_counts_only_with_its_bit),
+    STATE_TEST(test_a_carried_chunk_of_an_unknown_upload_changes_nothing),
+    STATE_TEST(test_a_carried_finish_moves_the_entry_of_the_same_upload),
+    STATE_TEST(test_a_carried_finish_replaces_the_entry_of_another_upload),
+    STATE_TEST(test_a_carried_finish_ends_the_upload), STATE_TEST(test_a_carry_of_an_unknown_kind_changes_nothing),
+    STATE_TEST(test_a_drop_removes_finished_and_ended_uploads_of_its_lines),
+    STATE_TEST(test_an_upload_is_found_by_id_key_and_destination_until_it_is_removed),
+    STATE_TEST(test_a_superseded_upload_is_found_by_its_id_only),
+    STATE_TEST(test_the_end_of_one_upload_ends_the_wait_of_the_other),
+    STATE_TEST(test_the_caller_hears_of_each_upload_that_leaves), STATE_TEST(test_a_cleared_state_is_empty_and_usable))

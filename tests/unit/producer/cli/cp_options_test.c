@@ -44,6 +44,57 @@ static void test_defaults(void **state) {
     assert_string_equal(o.supervise.journal_dir, "j");
     assert_null(o.supervise.consumer);
     assert_true(o.lock_wait_ms == LOCK_WAIT_NONE);
+    assert_false(o.removal.given);
+}
+
+static void test_removals(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("cp", "--journal", "j", "--delete", "-r", "a", "b"), -1);
+    assert_true(o.removal.given && !o.removal.excluded);
+    assert_true(o.removal.max == UINT64_MAX);
+    cp_options_release(&o);
+    assert_int_equal(PARSE("cp", "--journal", "j", "--delete", "--max-delete", "0", "-rx", "a", "b"), -1);
+    assert_int_equal(o.removal.max, 0);
+    cp_options_release(&o);
+    assert_int_equal(PARSE("cp", "--journal", "j", "--delete", "--delete-excluded", "--exclude", "*.o", "-r", "a", "b"),
+                     -1);
+    assert_true(o.removal.excluded);
+}
+
+/* In doubt nothing begins. */
+static void test_removals_that_could_take_too_much_are_refused(void **state) {
+    static const struct {
+        const char *args[6];
+        const char *said;
+    } cases[] = {
+        {{"--delete"}, "--delete: is about the files of directories; add -r"},
+        {{"--delete", "-r", "--files-from", "list"}, "--delete: a list does not say which files are gone"},
+        {{"--delete", "-r", "--include", "x"}, "--delete: files that the filters leave out would count as gone"},
+        {{"--delete", "-r", "--max-size", "1M"}, "--delete: files that the filters leave out would count as gone"},
+        {{"--delete", "-r", "--min-age", "1d"}, "--delete: files that the filters leave out would count as gone"},
+        {{"--delete", "-r", "--consumer", "ipc:///c"}, "--delete: reads the journal directory of this host"},
+        {{"--delete-excluded", "-r"}, "--delete-excluded: extends --delete"},
+        {{"--max-delete", "3", "-r"}, "--max-delete: limits --delete"},
+        {{"--delete", "--max-delete", "-1", "-r"}, "--max-delete"},
+    };
+    static struct capture seen;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *args[12] = {"cp", "--journal", "j"};
+        int count = 3;
+        for (size_t k = 0; cases[i].args[k]; k++)
+            args[count++] = cases[i].args[k];
+        args[count++] = "a";
+        args[count++] = "b";
+        capture_begin(&seen, STDERR_FILENO);
+        int status = cp_options_parse(&o, count, (char **)args);
+        const char *said = capture_end(&seen);
+        assert_int_equal(status, EXIT_USAGE);
+        if (!strstr(said, cases[i].said) || strchr(said, '\n')[1])
+            fail_msg("%s", said);
+        cp_options_release(&o);
+    }
+    memset(&o, 0, sizeof o);
 }
 
 /* Its lock is a file of the journal directory. */
@@ -159,6 +210,7 @@ static void test_help_ends_the_command(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(TEST(test_defaults), TEST(test_given_values), TEST(test_no_limit_is_set_too),
-          TEST(test_a_timetable_is_a_limit), TEST(test_the_lock_needs_a_journal_of_this_host),
-          TEST(test_source_and_destination_are_required), TEST(test_display), TEST(test_missing_arguments_are_named),
-          TEST(test_every_endpoint_is_checked), TEST(test_help_ends_the_command))
+          TEST(test_a_timetable_is_a_limit), TEST(test_the_lock_needs_a_journal_of_this_host), TEST(test_removals),
+          TEST(test_removals_that_could_take_too_much_are_refused), TEST(test_source_and_destination_are_required),
+          TEST(test_display), TEST(test_missing_arguments_are_named), TEST(test_every_endpoint_is_checked),
+          TEST(test_help_ends_the_command))

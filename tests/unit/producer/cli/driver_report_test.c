@@ -72,6 +72,26 @@ static void test_no_result_is_unknown_without_a_transfer(void **state) {
     assert_null(strstr(report(128 + SIGINT), "in flight"));
 }
 
+/* With --delete the summary comes when the producer is gone. */
+static void test_the_summary_can_come_after_the_end_of_the_producer(void **state) {
+    static struct capture c;
+    const struct driver_options options = {.summary = true, .deletes = true};
+    struct driver d;
+    (void)state;
+    start_with_leases(0);
+    log_setup("test", LOG_WARN, false);
+    driver_init(&d, fixture.producer, &options, clock_ms());
+    driver_end(&d, EXIT_DONE);
+    producer_destroy(&fixture.producer);
+    d.stats.objects_deleted = 3;
+    capture_begin(&c, STDERR_FILENO);
+    assert_int_equal(driver_report(&d, EXIT_SOME_FAILED), EXIT_SOME_FAILED);
+    capture_end(&c);
+    assert_non_null(strstr(c.text, "/out/: 0 files uploaded (0 B), 0 unchanged, 0 failed"));
+    assert_non_null(strstr(c.text, "/out/: 3 objects removed\n"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 UNIT_MAIN(TEST(test_results_that_no_consumer_reports_are_named), TEST(test_one_result_that_is_not_known),
-          TEST(test_no_result_is_unknown_without_a_transfer))
+          TEST(test_no_result_is_unknown_without_a_transfer),
+          TEST(test_the_summary_can_come_after_the_end_of_the_producer))

@@ -56,6 +56,21 @@ static void test_status_and_seconds_can_be_zero(void **state) {
     assert_non_null(strstr(seen.text, "\"files_failed\":5,"));
 }
 
+static void test_removed_objects(void **state) {
+    struct producer_stats stats = {
+        .objects_deleted = 4, .objects_replaced = 2, .objects_returned = 1, .objects_failed = 5};
+    (void)state;
+    capture_begin(&seen, STDOUT_FILENO);
+    json_deleted_event("/a/b", "s3://b/p/b", 12);
+    capture_end(&seen);
+    assert_int_equal(strncmp(seen.text, "{\"event\":\"deleted\",\"ts\":\"", 24), 0);
+    assert_non_null(strstr(seen.text, "\"src\":\"/a/b\",\"dest\":\"s3://b/p/b\",\"size\":12}\n"));
+    capture_begin(&seen, STDOUT_FILENO);
+    json_stats_event("summary", &stats, 0, 0, NULL, NULL);
+    capture_end(&seen);
+    assert_non_null(strstr(seen.text, ",\"deleted\":4,\"kept\":3,\"delete_failed\":5,"));
+}
+
 /* Programs read them during the run. */
 static void test_event_is_written_at_once(void **state) {
     struct stat st;
@@ -68,5 +83,5 @@ static void test_event_is_written_at_once(void **state) {
     assert_non_null(strstr(seen.text, "\"a notice\"}\n"));
 }
 
-UNIT_MAIN(cmocka_unit_test(test_file_event), cmocka_unit_test(test_stats_event),
+UNIT_MAIN(cmocka_unit_test(test_file_event), cmocka_unit_test(test_stats_event), cmocka_unit_test(test_removed_objects),
           cmocka_unit_test(test_status_and_seconds_can_be_zero), cmocka_unit_test(test_event_is_written_at_once))

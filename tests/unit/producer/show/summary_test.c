@@ -72,6 +72,22 @@ static void test_failures_and_retries(void **state) {
         strstr(result(&stats, 1, ""), "; 10 MiB resent (4 MiB of it for slow chunks, without a fault), 2 retries"));
 }
 
+static void test_removed_objects_are_one_line(void **state) {
+    struct producer_stats stats = {.objects_deleted = 1};
+    (void)state;
+    buf_clear(&last);
+    assert_int_equal(summary_add_removals(&last, &stats, "s3://b/p\n"), 0);
+    assert_string_equal(last.data, "s3://b/p\\n: 1 object removed");
+    stats = (struct producer_stats){
+        .objects_deleted = 1200, .objects_replaced = 2, .objects_returned = 3, .objects_failed = 4};
+    buf_clear(&last);
+    assert_int_equal(summary_add_removals(&last, &stats, ""), 0);
+    assert_string_equal(last.data,
+                        ": 1,200 objects removed, 2 kept (replaced by another program), 3 kept (the source is "
+                        "there again), 4 failed");
+    assert_null(strstr(result(&stats, 1, ""), "removed"));
+}
+
 static void test_files_without_a_result_are_counted(void **state) {
     struct producer_stats stats = {.files_seen = 10, .files_done = 2, .files_failed = 3, .files_skipped = 1};
     (void)state;
@@ -165,6 +181,6 @@ static void test_skipped_files_are_one_or_several(void **state) {
 
 #define TEST(f) cmocka_unit_test_teardown(f, teardown)
 UNIT_MAIN(TEST(test_reasons_for_skipping_a_file), TEST(test_the_result_is_one_line),
-          TEST(test_files_without_a_result_are_counted), TEST(test_failures_and_retries), TEST(test_skipped_entries),
-          TEST(test_excluded_entries), TEST(test_transfers_that_finish_after_a_stop),
-          TEST(test_skipped_files_are_one_or_several))
+          TEST(test_removed_objects_are_one_line), TEST(test_files_without_a_result_are_counted),
+          TEST(test_failures_and_retries), TEST(test_skipped_entries), TEST(test_excluded_entries),
+          TEST(test_transfers_that_finish_after_a_stop), TEST(test_skipped_files_are_one_or_several))

@@ -77,7 +77,7 @@ static int teardown(void **state) {
 }
 
 static int open_url(const char *url, bool create, struct file_path *p) {
-    return file_path_open(allow, slice_of(url), create, p);
+    return file_path_open(allow, slice_of(url), create ? FILE_PATH_CREATE : FILE_PATH_FIND, p);
 }
 
 /* Opens a path under the root. */

@@ -90,7 +90,7 @@ static int teardown(void **state) {
 static struct file_path open_dest(const char *name) {
     struct file_path p;
     snprintf(url, sizeof url, "file://%s/%s", root, name);
-    assert_int_equal(file_path_open(allow, slice_of(url), true, &p), 0);
+    assert_int_equal(file_path_open(allow, slice_of(url), FILE_PATH_CREATE, &p), 0);
     return p;
 }
 
@@ -166,6 +166,28 @@ static void test_the_probe_looks_for_the_name_in_upper_case(void **state) {
     disk.stored = ".";
     file_spelling_probe(&spelling, &p, ".chunklift-az{`.part");
     assert_true(spelling.folds);
+    file_path_close(&p);
+}
+
+/* Any file may serve: also one in capitals, as at the removal of a file. */
+static void test_the_probe_exchanges_upper_and_lower_case(void **state) {
+    (void)state;
+    struct file_path p = open_dest("x");
+    disk.alias = "readME";
+    disk.stored = ".";
+    file_spelling_probe(&spelling, &p, "READme");
+    assert_true(spelling.known && spelling.folds);
+    file_path_close(&p);
+}
+
+static void test_a_name_without_letters_shows_nothing(void **state) {
+    (void)state;
+    struct file_path p = open_dest("x");
+    disk.folds = true;
+    file_spelling_probe(&spelling, &p, "2026-11-30");
+    assert_false(spelling.known || spelling.folds);
+    probe(&p); /* looks again */
+    assert_true(spelling.known && spelling.folds);
     file_path_close(&p);
 }
 
@@ -364,6 +386,7 @@ static void test_dots_are_no_spellings(void **state) {
 UNIT_MAIN(TEST(test_a_name_in_another_case_is_found), TEST(test_a_directory_in_another_case_is_found),
           TEST(test_names_that_share_a_part_are_no_spellings), TEST(test_a_directory_that_keeps_case_is_not_searched),
           TEST(test_the_probe_looks_for_the_name_in_upper_case), TEST(test_a_directory_is_probed_once),
+          TEST(test_the_probe_exchanges_upper_and_lower_case), TEST(test_a_name_without_letters_shows_nothing),
           TEST(test_a_temporary_name_that_is_too_long_shows_no_folding),
           TEST(test_a_normalised_name_is_found_by_its_inode), TEST(test_an_ascii_name_is_not_searched_without_folding),
           TEST(test_file_systems_that_compare_bytes_are_not_searched),

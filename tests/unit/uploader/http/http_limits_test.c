@@ -402,6 +402,46 @@ static void test_a_limit_of_zero_is_the_usual_one(void **state) {
     http_destroy(&h);
 }
 
+/* --- the deadline of a request --- */
+
+static uint64_t deadline_ms;
+
+static void start_before_deadline(void) {
+    struct http_request r = {
+        .method = "DELETE", .url = url, .deadline_ms = &deadline_ms, .reply_max = 1000, .done = on_done};
+    assert_int_equal(http_start(http, &r, &transfer), 0);
+}
+
+static void test_a_request_does_not_leave_at_its_deadline(void **state) {
+    (void)state;
+    char bytes[100];
+    deadline_ms = world.now_ms + 1;
+    start_before_deadline();
+    world.now_ms++; /* the process was stopped */
+    for (int i = 0; i < TURNS && !call.done; i++)
+        turn();
+    assert_true(call.done);
+    assert_int_equal(call.reply.error, ERR_BUSY);
+    assert_false(call.reply.connected);
+    peer = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    assert_true(peer != -1);
+    assert_int_equal(recv(peer, bytes, sizeof bytes, 0) > 0, 0);
+}
+
+static void test_a_deadline_that_moves_counts_as_it_is_when_the_request_leaves(void **state) {
+    (void)state;
+    char bytes[100] = "";
+    deadline_ms = world.now_ms;
+    start_before_deadline();
+    deadline_ms++;
+    accept_peer();
+    for (int i = 0; i < TURNS && recv(peer, bytes, sizeof bytes, MSG_DONTWAIT) <= 0; i++)
+        turn();
+    assert_memory_equal(bytes, "DELETE /", 8);
+    assert_false(call.done);
+    http_cancel(http, transfer);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 UNIT_MAIN(TEST(test_a_reply_may_take_the_response_timeout),
           TEST(test_the_response_timeout_ends_after_its_last_millisecond),
@@ -410,4 +450,5 @@ UNIT_MAIN(TEST(test_a_reply_may_take_the_response_timeout),
           TEST(test_each_byte_that_is_accepted_counts), TEST(test_a_source_that_waits_is_no_stall),
           TEST(test_errors_of_libcurl), TEST(test_an_unknown_issuer_is_told_from_other_problems),
           TEST(test_the_status_of_a_proxy), TEST(test_a_request_that_was_sent_once_was_connected),
-          TEST(test_a_limit_of_zero_is_the_usual_one))
+          TEST(test_a_limit_of_zero_is_the_usual_one), TEST(test_a_request_does_not_leave_at_its_deadline),
+          TEST(test_a_deadline_that_moves_counts_as_it_is_when_the_request_leaves))

@@ -162,8 +162,57 @@ static void test_escapes(void **state) {
     assert_string_equal(escape("a\x01z", ERR_INVALID), "a");
 }
 
+/* A key that a parser changes would name another object. */
+static void test_a_text_is_plain_if_every_parser_reads_it_alike(void **state) {
+    (void)state;
+    static const char *const plain[] = {"a",
+                                        "dir/a & <b>.txt",
+                                        "\xc3\xa4",
+                                        "\xe7\x85\xa7\xe7\x89\x87",
+                                        "a \xe2\x80\x94 b",
+                                        "\xf0\x9f\x98\x80",
+                                        "\xef\xbf\xbd",
+                                        "\xe2\x80\x90",
+                                        "\xe2\x81\x9e"};
+    static const char *const others[] = {"",
+                                         " ",
+                                         " a",
+                                         "a ",
+                                         "a  b",
+                                         "a\tb",
+                                         "a\nb",
+                                         "a\rb",
+                                         "\x01",
+                                         "a\x1fz",
+                                         "a\x7fz",
+                                         "\xc2\x85",
+                                         "a\xc2\x9fz",
+                                         "\xc2\xa0z",
+                                         "z\xe3\x80\x80",
+                                         "\xe1\x9a\x80z",
+                                         "z\xe2\x80\x80",
+                                         "z\xe2\x80\x8f",
+                                         "\xe2\x80\xa8z",
+                                         "z\xe2\x80\xaf",
+                                         "\xe2\x81\x9fz",
+                                         "\xef\xbb\xbfz",
+                                         "a\xef\xbf\xbez",
+                                         "a\xef\xbf\xbfz",
+                                         "a \xc2\xa0z",
+                                         "\xff",
+                                         "a\xc3"};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (!xml_text_is_plain(slice_of(plain[i])))
+            fail_msg("%s", plain[i]);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (xml_text_is_plain(slice_of(others[i])))
+            fail_msg("%zu: %s", i, others[i]);
+    assert_false(xml_text_is_plain(slice_make("a\0b", 3)));
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 UNIT_MAIN(TEST(test_elements_are_reported_with_their_path), TEST(test_space_before_the_document_is_skipped),
           TEST(test_an_error_of_the_caller_ends_the_parse), TEST(test_elements_are_nested_twelve_deep_at_most),
           TEST(test_a_path_has_a_limit), TEST(test_a_text_has_a_limit), TEST(test_a_document_has_a_limit),
-          TEST(test_a_copy_must_fit), TEST(test_a_text_for_people_is_cut_between_characters), TEST(test_escapes))
+          TEST(test_a_copy_must_fit), TEST(test_a_text_for_people_is_cut_between_characters), TEST(test_escapes),
+          TEST(test_a_text_is_plain_if_every_parser_reads_it_alike))

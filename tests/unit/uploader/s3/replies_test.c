@@ -281,6 +281,47 @@ static void test_fields_of_a_list_of_uploads(void **state) {
     s3_upload_list_release(&u);
 }
 
+static void test_objects_that_were_not_deleted(void **state) {
+    (void)state;
+    struct s3_delete_result d;
+    const char *body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>"
+                       "<DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
+                       "<Deleted><Key>gone</Key></Deleted>"
+                       "<Error><Key>a &amp; &lt;b&gt;</Key><VersionId>v</VersionId><Code>AccessDenied</Code>"
+                       "<Message>no</Message></Error>"
+                       "<Error><Code>SlowDown</Code></Error></DeleteResult>";
+    assert_int_equal(s3_delete_result_parse(slice_of(body), &d), 0);
+    assert_int_equal(d.count, 2);
+    assert_string_equal(d.failures[0].key.data, "a & <b>");
+    assert_string_equal(d.failures[0].error.code, "AccessDenied");
+    assert_string_equal(d.failures[0].error.message, "no");
+    assert_int_equal(d.failures[1].key.len, 0); /* not that of the entry before */
+    assert_string_equal(d.failures[1].error.code, "SlowDown");
+    assert_string_equal(d.failures[1].error.message, "");
+    s3_delete_result_release(&d);
+    assert_null(d.failures);
+    assert_int_equal(s3_delete_result_parse(slice_of("<DeleteResult/>"), &d), 0);
+    assert_int_equal(d.count, 0);
+    s3_delete_result_release(&d);
+}
+
+static void test_what_is_no_result_of_a_deletion(void **state) {
+    (void)state;
+    struct s3_delete_result d;
+    assert_int_equal(s3_delete_result_parse(slice_of("<html/>"), &d), ERR_NOT_FOUND);
+    assert_int_equal(s3_delete_result_parse(slice_of("<DeleteResult><Error><Key>k</Key>"), &d), ERR_INVALID);
+    assert_null(d.failures);
+    assert_int_equal(s3_delete_result_parse(slice_of(""), &d), ERR_INVALID);
+    struct buf b = BUF_INIT;
+    assert_int_equal(buf_add_text(&b, "<DeleteResult>"), 0);
+    for (int i = 0; i < 1001; i++)
+        assert_int_equal(buf_add_text(&b, "<Error><Key>k</Key></Error>"), 0);
+    assert_int_equal(buf_add_text(&b, "</DeleteResult>"), 0);
+    assert_int_equal(s3_delete_result_parse(buf_slice(&b), &d), ERR_LIMIT);
+    assert_null(d.failures);
+    buf_release(&b);
+}
+
 static void test_quotes_and_marks_of_an_etag(void **state) {
     (void)state;
     char out[8];
@@ -299,4 +340,5 @@ UNIT_MAIN(cmocka_unit_test(test_error), cmocka_unit_test(test_namespaces_and_pre
           cmocka_unit_test(test_uploads), cmocka_unit_test(test_marker_that_is_not_encoded),
           cmocka_unit_test(test_etag), cmocka_unit_test(test_escape), cmocka_unit_test(test_fields_of_a_list_of_parts),
           cmocka_unit_test(test_pages_have_a_limit), cmocka_unit_test(test_fields_of_a_list_of_uploads),
+          cmocka_unit_test(test_objects_that_were_not_deleted), cmocka_unit_test(test_what_is_no_result_of_a_deletion),
           cmocka_unit_test(test_quotes_and_marks_of_an_etag))

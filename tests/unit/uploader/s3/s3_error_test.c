@@ -1,6 +1,7 @@
 #include "unit.h"
 
 #include "uploader/s3/error.h"
+#include "uploader/s3/replies.h"
 
 static struct s3_error read_reply(long status, const char *headers, const char *body) {
     struct buf lines = BUF_INIT;
@@ -278,7 +279,40 @@ static void test_only_2xx_without_an_error_is_good(void **state) {
     assert_null(strstr(e.text, "The clock of the store"));
 }
 
-UNIT_MAIN(cmocka_unit_test(test_what_may_be_a_headers_fault), cmocka_unit_test(test_table),
+static struct s3_error of_entry(const char *code, const char *message) {
+    struct s3_error_reply entry = {{0}};
+    struct s3_error e;
+    snprintf(entry.code, sizeof entry.code, "%s", code);
+    snprintf(entry.message, sizeof entry.message, "%s", message);
+    s3_error_from_entry(&entry, &e);
+    assert_int_equal(e.status, 0);
+    return e;
+}
+
+static void test_an_entry_has_the_meaning_of_its_code(void **state) {
+    (void)state;
+    struct s3_error e = of_entry("AccessDenied", "not\nyou");
+    assert_true(e.class == FAIL_DENIED && e.own == OWN_MAYBE && !e.transient);
+    assert_string_equal(e.text, "AccessDenied: not\\nyou");
+    e = of_entry("SlowDown", "");
+    assert_true(e.transient && e.throttled);
+    assert_string_equal(e.text, "SlowDown");
+    assert_true(of_entry("InternalError", "").transient);
+    assert_int_equal(of_entry("NoSuchBucket", "").class, FAIL_NO_BUCKET);
+}
+
+/* A reply with status 200 and an unknown error as a whole is tried again; an entry is not. */
+static void test_an_entry_with_an_unknown_code_is_final(void **state) {
+    (void)state;
+    struct s3_error e = of_entry("ObjectLocked", "");
+    assert_true(e.class == FAIL_REQUEST && e.own == OWN_NO && !e.transient);
+    assert_false(of_entry("", "").transient);
+    assert_string_equal(of_entry("", "").text, "error without explanation");
+}
+
+UNIT_MAIN(cmocka_unit_test(test_an_entry_has_the_meaning_of_its_code),
+          cmocka_unit_test(test_an_entry_with_an_unknown_code_is_final),
+          cmocka_unit_test(test_what_may_be_a_headers_fault), cmocka_unit_test(test_table),
           cmocka_unit_test(test_good_replies), cmocka_unit_test(test_text), cmocka_unit_test(test_waiting),
           cmocka_unit_test(test_region), cmocka_unit_test(test_no_reply),
           cmocka_unit_test(test_what_stands_between_is_named), cmocka_unit_test(test_a_region_comes_with_some_statuses),

@@ -37,6 +37,22 @@ static void test_a_task_has_its_own_copy_of_the_job(void **state) {
     assert_string_equal(e->task.job.source.path.ptr, "");
 }
 
+static void test_a_task_has_its_own_copy_of_the_keys(void **state) {
+    (void)state;
+    char text[] = "file:///afile:///bcd";
+    struct slice keys[] = {slice_make(text, 9), slice_make(text + 9, 11)};
+    const struct job j = {.ref = {.kind = JOB_DELETE, .upload = {{1}}}, .keys = keys, .key_count = 2};
+    struct task_entry *e = tasks_add(&tasks, &j, false), *other = add(JOB_PUT, 2);
+    memset(text, 'z', sizeof text - 1);
+    memset(keys, 0, sizeof keys);
+    assert_int_equal(e->task.job.key_count, 2);
+    assert_true(slice_equal(e->task.job.keys[0], slice_of("file:///a")));
+    assert_true(slice_equal(e->task.job.keys[1], slice_of("file:///bcd")));
+    assert_null(other->key_memory);
+    assert_int_equal(task_keys_begin(&e->task), 0); /* freed with the task */
+    assert_int_equal(task_key_failed(&e->task, 0, "why"), 0);
+}
+
 static void test_a_task_is_found_until_it_is_removed(void **state) {
     (void)state;
     struct task_entry *a = add(JOB_PUT, 1), *b = add(JOB_PUT, 2), *removed = a;
@@ -152,8 +168,8 @@ static void test_an_empty_page_adds_nothing(void **state) {
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-UNIT_MAIN(TEST(test_a_task_has_its_own_copy_of_the_job), TEST(test_a_task_is_found_until_it_is_removed),
-          TEST(test_an_own_abort_is_not_found), TEST(test_counts_follow_the_states),
-          TEST(test_held_tasks_are_those_past_their_claim), TEST(test_pages_add_up_to_the_part_list),
-          TEST(test_a_page_that_is_not_the_next_one_is_refused), TEST(test_a_page_with_a_gap_is_refused),
-          TEST(test_an_empty_page_adds_nothing))
+UNIT_MAIN(TEST(test_a_task_has_its_own_copy_of_the_job), TEST(test_a_task_has_its_own_copy_of_the_keys),
+          TEST(test_a_task_is_found_until_it_is_removed), TEST(test_an_own_abort_is_not_found),
+          TEST(test_counts_follow_the_states), TEST(test_held_tasks_are_those_past_their_claim),
+          TEST(test_pages_add_up_to_the_part_list), TEST(test_a_page_that_is_not_the_next_one_is_refused),
+          TEST(test_a_page_with_a_gap_is_refused), TEST(test_an_empty_page_adds_nothing))

@@ -113,6 +113,29 @@ static void test_upload_that_was_forgotten_is_unknown(void **state) {
     assert_true(asked_for("2"));
 }
 
+static void add_removal(enum record_ev ev, uint8_t id, const char *dest) {
+    struct record r = {.ev = ev, .has = HAS_UPLOAD | HAS_DEST, .dest = slice_of(dest)};
+    r.upload.b[0] = id;
+    lines_add(&test_journal, &r);
+    scripted.seq = test_journal.seq;
+}
+
+static void test_upload_whose_object_was_removed_is_unknown(void **state) {
+    (void)state;
+    add_put(1, "s3://bkt/one");
+    add_put(2, "s3://bkt/two");
+    add_removal(EV_DELETING, 1, "s3://bkt/one");
+    add_removal(EV_DELETING, 2, "s3://bkt/two");
+    add_removal(EV_DELETE, 1, "s3://bkt/one");
+    assert_int_equal(FORGET("s3://bkt/one", "s3://bkt/two"), 1);
+    assert_non_null(strstr(command_err, "s3://bkt/one: the journal knows no such upload"));
+    assert_int_equal(FORGET("s3://bkt/two"), 0); /* its removal was interrupted */
+    assert_true(asked_for("2"));
+    add_put(3, "s3://bkt/one");
+    assert_int_equal(FORGET("s3://bkt/one"), 0);
+    assert_true(asked_for("3"));
+}
+
 static void test_other_uploads_of_a_destination_are_forgotten_once(void **state) {
     (void)state;
     add_put(1, "s3://bkt/one");
@@ -254,8 +277,8 @@ UNIT_MAIN(TEST(test_uploads_are_named_by_id_or_destination), TEST(test_forgotten
           TEST(test_destination_names_all_its_uploads), TEST(test_id_and_destination_of_one_upload_are_both_met),
           TEST(test_only_what_the_consumer_forgot_is_printed), TEST(test_upload_that_is_unknown_is_an_error),
           TEST(test_upload_that_was_forgotten_is_unknown), TEST(test_other_uploads_of_a_destination_are_forgotten_once),
-          TEST(test_upload_that_was_aborted_is_unknown), TEST(test_consumer_that_cannot_forget),
-          TEST(test_unfinished_uploads_keep_their_parts),
+          TEST(test_upload_that_was_aborted_is_unknown), TEST(test_upload_whose_object_was_removed_is_unknown),
+          TEST(test_consumer_that_cannot_forget), TEST(test_unfinished_uploads_keep_their_parts),
           TEST(test_finished_uploads_with_unfinished_are_only_forgotten),
           TEST(test_unfinished_uploads_of_two_stores_are_refused), TEST(test_too_many_uploads_at_once),
           TEST(test_name_is_required), TEST(test_help_describes_forget), TEST(test_interrupted_look_up),

@@ -281,6 +281,51 @@ static void test_detail_of_a_finished_upload(void **state) {
     assert_false(seen_has("reason"));
 }
 
+/* ---- removed objects ---- */
+
+static void add_removal(enum record_ev ev, uint8_t id, const char *endpoint) {
+    struct record r = about(ev, id);
+    r.has |= HAS_DEST;
+    r.dest = slice_of("s3://bucket/key");
+    r.endpoint = slice_of(endpoint);
+    lines_add(&test_journal, &r);
+}
+
+static void test_a_removed_object_has_a_line_of_its_own(void **state) {
+    (void)state;
+    add_put(1, "/one");
+    add_removal(EV_DELETING, 1, "");
+    assert_int_equal(show(false, NULL, 0), 0);
+    assert_false(seen_has("delet"));
+    add_removal(EV_DELETE, 1, "");
+    assert_int_equal(show(false, NULL, 0), 0);
+    assert_true(seen_has("finished    2025-11-21T04:40:00Z       5 B  one request    01000000"));
+    assert_true(seen_has("\ndeleted     2025-11-21T04:40:00Z         -  -              "
+                         "01000000000000000000000000000000  s3://bucket/key\n"));
+    assert_true(seen_has("\n1 upload: 1 finished (5 B), 0 unfinished, 1 deleted later; 4 records\n"));
+}
+
+static void test_detail_of_a_removed_object(void **state) {
+    (void)state;
+    add_put(1, "/one");
+    add_removal(EV_DELETE, 1, "http://store");
+    assert_int_equal(show_one(false, "s3://bucket/key"), 0);
+    assert_true(seen_has("\n\nupload      01000000000000000000000000000000\n"
+                         "state       deleted\n"
+                         "reason      its source was gone (--delete)\n"
+                         "destination s3://bucket/key\n"
+                         "endpoint    http://store\n"
+                         "last        2025-11-21T04:40:00Z\n"
+                         "\n"));
+    assert_int_equal(show_one(true, "010000"), 0);
+    assert_true(
+        seen_has("\n{\"event\":\"upload\",\"upload\":\"01000000000000000000000000000000\",\"state\":\"deleted\","
+                 "\"dest\":\"s3://bucket/key\",\"endpoint\":\"http://store\",\"last_ts\":\"2025-11-21T04:40:00."));
+    add_removal(EV_DELETE, 1, "");
+    assert_int_equal(show_one(false, "010000"), 0);
+    assert_true(seen_has("destination s3://bucket/key\nlast "));
+}
+
 /* ---- for programs ---- */
 
 static void test_json_of_an_unfinished_upload(void **state) {
@@ -335,4 +380,5 @@ UNIT_MAIN(TEST(test_six_digits_are_an_id), TEST(test_directory_names_the_files_i
           TEST(test_journal_without_uploads_is_no_error), TEST(test_detail_of_an_unfinished_upload),
           TEST(test_detail_of_a_failed_upload_has_its_reason), TEST(test_detail_of_a_finished_upload),
           TEST(test_json_of_an_unfinished_upload), TEST(test_json_of_an_upload_that_is_not_begun),
-          TEST(test_json_of_a_finished_upload_has_no_error), TEST(test_json_of_an_upload_that_continued))
+          TEST(test_json_of_a_finished_upload_has_no_error), TEST(test_json_of_an_upload_that_continued),
+          TEST(test_a_removed_object_has_a_line_of_its_own), TEST(test_detail_of_a_removed_object))

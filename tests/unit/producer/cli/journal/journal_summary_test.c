@@ -393,6 +393,37 @@ static void test_carried_upload_keeps_the_chunks_that_are_known(void **state) {
     assert_int_equal(seen.u[0].chunks_done, 1);
 }
 
+static void removal(enum record_ev ev, uint8_t id) {
+    struct record r = about(ev, id);
+    r.has |= HAS_DEST;
+    r.dest = slice_of("s3://b/k");
+    lines_add(&test_journal, &r);
+}
+
+static void test_a_removed_object_is_reported_after_its_upload(void **state) {
+    (void)state;
+    begin(1, "/one", 1);
+    finish(1, CHUNK);
+    begin(2, "/two", 1);
+    removal(EV_DELETING, 1);
+    removal(EV_DELETE, 1);
+    finish(2, CHUNK);
+    removal(EV_DELETING, 2);
+    assert_int_equal(read_it(), 0);
+    assert_int_equal(seen.count, 3);
+    assert_int_equal(seen.u[0].state, UPLOAD_FINISHED);
+    assert_int_equal(seen.u[1].id, 1);
+    assert_int_equal(seen.u[1].state, UPLOAD_DELETED);
+    assert_string_equal(seen.u[1].dest, "s3://b/k");
+    assert_true(seen.u[1].last_us > seen.u[0].last_us);
+    assert_int_equal(seen.u[2].id, 2);
+    assert_int_equal(seen.u[2].state, UPLOAD_FINISHED); /* its removal was only begun */
+    assert_int_equal(totals.finished, 2);
+    assert_int_equal(totals.deleted, 1);
+    assert_int_equal(totals.unfinished + totals.aborted + totals.failed, 0);
+    assert_string_equal(upload_state_name(UPLOAD_DELETED), "deleted");
+}
+
 static int stop_at_once(void *arg, const struct upload_summary *u) {
     (void)u;
     ++*(int *)arg;
@@ -417,4 +448,5 @@ UNIT_MAIN(TEST(test_life_of_an_upload), TEST(test_ended_ones_first_then_the_rest
           TEST(test_last_epoch_counts), TEST(test_damage_is_passed_over_and_told), TEST(test_each_may_end_it),
           TEST(test_chunk_beyond_the_last_one_is_damage), TEST(test_chunk_before_the_begin_is_damage),
           TEST(test_forget_does_not_change_an_upload), TEST(test_carried_upload_that_is_not_begun),
-          TEST(test_carried_upload_keeps_the_chunks_that_are_known))
+          TEST(test_carried_upload_keeps_the_chunks_that_are_known),
+          TEST(test_a_removed_object_is_reported_after_its_upload))

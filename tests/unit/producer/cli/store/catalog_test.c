@@ -33,6 +33,7 @@ static struct record about(enum record_ev ev, uint8_t id, const char *dest, uint
     struct record r = {.ev = ev, .has = HAS_UPLOAD | HAS_DEST, .upload = {{id}}};
     r.dest = slice_of(dest);
     r.file.size = size;
+    r.file.mtime_ns = 1000 + id;
     return r;
 }
 
@@ -286,6 +287,86 @@ static void test_what_verify_recorded_is_no_object(void **state) {
     assert_end();
 }
 
+/* ---- removals ---- */
+
+static void removal(enum record_ev ev, uint8_t id, const char *dest) {
+    struct record r = {.ev = ev, .has = HAS_UPLOAD | HAS_DEST, .upload = {{id}}};
+    r.dest = slice_of(dest);
+    lines_add(&test_journal, &r);
+}
+
+static void assert_only(uint8_t id, bool interrupted) {
+    options.interrupted = interrupted;
+    open_it();
+    rewind_to(0, 0);
+    next(id);
+    assert_end();
+}
+
+static void test_an_object_that_was_removed_is_left_out(void **state) {
+    (void)state;
+    put(1, "s3://bkt/1");
+    put(2, "s3://bkt/2");
+    removal(EV_DELETING, 1, "s3://bkt/1");
+    removal(EV_DELETE, 1, "s3://bkt/1");
+    assert_only(2, false);
+    assert_only(2, true);
+    put(3, "s3://bkt/1"); /* its file came back */
+    open_it();
+    assert_int_equal(catalog_store(catalog, 0)->objects, 2);
+}
+
+static void test_an_interrupted_removal_is_an_object_only_when_it_is_wanted(void **state) {
+    (void)state;
+    put(1, "s3://bkt/1");
+    removal(EV_DELETING, 1, "s3://bkt/1");
+    open_it();
+    assert_int_equal(catalog_store(catalog, 0)->objects, 0);
+    assert_only(1, true);
+}
+
+/* The object of a later upload is there, although the removal of the one before is recorded after it. */
+static void test_a_removal_concerns_only_its_own_upload(void **state) {
+    (void)state;
+    put(1, "s3://bkt/1");
+    removal(EV_DELETING, 1, "s3://bkt/1");
+    put(2, "s3://bkt/1");
+    removal(EV_DELETE, 1, "s3://bkt/1");
+    assert_only(2, false);
+}
+
+static void test_a_record_that_is_carried_on_does_not_undo_a_removal(void **state) {
+    (void)state;
+    put(1, "s3://bkt/1");
+    removal(EV_DELETING, 1, "s3://bkt/1");
+    removal(EV_DELETE, 1, "s3://bkt/1");
+    carry(1, "s3://bkt/1", INT64_C(1963700000000000));
+    options.interrupted = true;
+    open_it();
+    for (size_t i = 0; i < catalog_store_count(catalog); i++)
+        assert_int_equal(catalog_store(catalog, i)->objects, 0);
+}
+
+/* ---- sources ---- */
+
+static void test_an_object_has_the_source_of_its_upload(void **state) {
+    (void)state;
+    put(1, "s3://bkt/1");
+    upload(2, "s3://bkt/2", "http://e");
+    options.sources = true;
+    open_it();
+    rewind_to(0, 0);
+    for (uint8_t id = 1; id <= 2; id++) {
+        struct catalog_object o = next(id);
+        assert_true(slice_equal(o.src, slice_of("/src")) && o.source.len == 0 && !o.crcs);
+        assert_true(o.mtime_ns == 1000 + id);
+        assert_true(o.since_us >= 1763700000000000);
+    }
+    options.sources = false;
+    rewind_to(0, 0);
+    assert_int_equal(next(1).src.len, 0);
+}
+
 static void test_a_journal_that_is_missing_is_an_error(void **state) {
     (void)state;
     struct capture said;
@@ -309,4 +390,9 @@ UNIT_MAIN(CATALOG_TEST(test_an_empty_journal_has_no_objects),
           CATALOG_TEST(test_records_of_dropped_files_do_not_count),
           CATALOG_TEST(test_a_line_that_cannot_be_read_is_left_out_and_logged),
           CATALOG_TEST(test_what_verify_recorded_is_no_object),
+          CATALOG_TEST(test_an_object_that_was_removed_is_left_out),
+          CATALOG_TEST(test_an_interrupted_removal_is_an_object_only_when_it_is_wanted),
+          CATALOG_TEST(test_a_removal_concerns_only_its_own_upload),
+          CATALOG_TEST(test_a_record_that_is_carried_on_does_not_undo_a_removal),
+          CATALOG_TEST(test_an_object_has_the_source_of_its_upload),
           CATALOG_TEST(test_a_journal_that_is_missing_is_an_error))
