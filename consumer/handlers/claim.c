@@ -93,8 +93,10 @@ static bool claim_has_abort(const struct consumer *c, const struct upload *u) {
     return leases_find(&c->leases, &abort) != NULL;
 }
 
-/* Another job of the upload (rule 9) or at the destination (rule 10) must be done first. */
+/* Another job of the upload (rule 9) or at the destination (rules 10 and 19) must be done first. */
 static bool claim_is_early(const struct consumer *c, const struct upload *u, enum job_kind kind) {
+    if (kind != JOB_ABORT && kind != JOB_STAT && uploads_is_being_removed(c, finished_short(&u->dest_key)))
+        return true;
     switch (kind) {
     case JOB_BEGIN:
     case JOB_PUT:

@@ -133,13 +133,20 @@ static int complete_repeated_finish(struct completion *v) {
     return ended && ended->how == ENDED_FINISHED ? completion_repeated(v, ended->seq) : completion_absent(v);
 }
 
+/* The result came after the lease, and the removal of the object at its destination began since, or was interrupted: the new
+ * object may be removed too, or at any moment. The job is done again. */
+static bool complete_is_undone(const struct completion *v) {
+    const struct finished_entry *there = finished_find(&v->c->state.finished, finished_short(&v->u->dest_key));
+    return there && there->deleting && !leases_find_of(&v->c->leases, &v->result->ref, v->peer);
+}
+
 static int complete_done_finish(struct completion *v) {
     const struct result *result = v->result;
     struct upload *u = v->u;
     if (!u)
         return complete_repeated_finish(v);
     if (!completion_handle_fits(v) || u->done_count != u->chunks || upload_is_open_ended(u) ||
-        (result->size && result->size != upload_size(u)))
+        (result->size && result->size != upload_size(u)) || complete_is_undone(v))
         return completion_refused(v, WHY_STALE);
     struct record r = {.ev = EV_FINISH, .has = HAS_UPLOAD | HAS_DEST, .upload = u->id, .dest = u->identity.dest};
     r.file.size = upload_size(u);
@@ -195,7 +202,7 @@ static int complete_judge_stray_put(struct completion *v, const struct upload_id
         return err;
     const struct finished_entry *finished = finished_find(&s->finished, finished_short(&dest));
     if (finished && finished->deleting)
-        return completion_refused(v, WHY_STALE); /* the object may be removed since, or at any moment */
+        return completion_refused(v, WHY_STALE); /* as complete_is_undone */
     if (finished && finished->key == finished_key(&key, is->file.size) && !finished_differs(finished, &is->file))
         return completion_repeated(v, finished->seq);
     struct upload *planned = state_find_key(s, &key);
@@ -212,7 +219,7 @@ static int complete_done_put(struct completion *v) {
     struct upload_identity is;
     if (!v->u && complete_find_ended(v))
         return complete_repeated_finish(v);
-    if (v->u && v->u->begun)
+    if (v->u && (v->u->begun || complete_is_undone(v)))
         return completion_refused(v, WHY_STALE);
     if (!complete_may_put(v))
         return v->u ? completion_refused(v, WHY_STALE) : completion_absent(v);

@@ -5,8 +5,8 @@
  *   done    The object is gone. `delete` is recorded, and the destination is free.
  *   failed  The object may be there or gone. The destination is free.
  *
- * As long as a request may be under way that removes the object, no upload begins at its destination, and none is
- * there when a removal begins. In doubt a request gets no answer, and its producer repeats it.
+ * As long as a request may be under way that removes the object, no upload begins or goes on at its destination, and none
+ * is in use there when a removal begins. In doubt a request gets no answer, and its producer repeats it.
  *
  * A producer says `done` or `failed` of an object only when the object was in no delete job, or when that job had an
  * answer. Otherwise an uploader may still have the offer: the removal then lasts until the producer left.
@@ -39,6 +39,13 @@ static bool removal_is_in_grace(const struct consumer *c) {
     return consumer_time(c) < c->grace_until_ms;
 }
 
+/* One that its producer left, or that failed, is no obstacle: no job of it is granted during the removal (claim.c). */
+static bool removal_meets_upload(const struct planning *p) {
+    const struct upload *there = state_find_dest(&p->c->state, &p->dest);
+    const struct upload *older = there ? state_find(&p->c->state, &there->supersedes) : NULL;
+    return (there && uploads_is_in_use(p->c, there)) || (older && uploads_is_in_use(p->c, older));
+}
+
 /* Also repeated, by the same producer, and after an interrupted removal. */
 static int removal_begin(struct planning *p, struct planned_file *out) {
     struct removals *all = &p->c->removals;
@@ -50,7 +57,7 @@ static int removal_begin(struct planning *p, struct planned_file *out) {
     const struct finished_entry *e = removal_find_entry(p);
     if (!e)
         return plan_refuse(out, "is not the last upload at its destination");
-    if (state_find_dest(&p->c->state, &p->dest))
+    if (removal_meets_upload(p))
         return plan_refuse(out, "is being uploaded");
     const struct removal_entry *m = removals_find(all, dest, now);
     if (m && m->producer == REMOVALS_LEFT)
@@ -112,7 +119,7 @@ int plan_removal(struct planning *p, struct planned_file *out) {
     return removal_answer(p, out);
 }
 
-/* An upload that is there was planned while no object was removed there. */
+/* With an upload that is there the jobs wait instead. */
 bool plan_waits_for_removal(const struct planning *p) {
     return uploads_is_being_removed(p->c, finished_short(&p->dest)) && !state_find_dest(&p->c->state, &p->dest);
 }

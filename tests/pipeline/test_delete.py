@@ -1,4 +1,4 @@
-"""cp --delete: exactly the objects that the journal recorded and whose sources are gone leave the destination, after a run without an error, and also after kills
+"""cp --delete: exactly the recorded objects without a source leave the destination, after a run without an error, and also after kills
 at any moment."""
 
 import itertools
@@ -124,7 +124,7 @@ def last_line(done):
 
 
 def test_objects_whose_files_are_gone_are_removed(box, target):
-    """`deleting` and `delete` name the uploads of exactly these objects. Objects of others beside them stay, whatever their names."""
+    """`deleting` and `delete` name the uploads of exactly these objects. Objects of others beside them stay, also with similar names."""
     src = tree(box)
     foreign = {"foreign", "sub/foreign", "sub/dir/f0", "f00", "z/f1"}
     for name in foreign:
@@ -753,8 +753,8 @@ def test_a_stop_request_while_objects_are_removed(box, signals):
         assert held.names() == files_of(src)
 
 
-def test_an_unfinished_upload_to_the_same_name_keeps_the_object(box):
-    """The file was changed, its upload was killed, and the file is gone now. `gc` aborts the upload; then the object is removed."""
+def test_an_unfinished_upload_to_the_same_name_is_no_obstacle(box):
+    """The file was changed, its upload was killed, and the file is gone now. The object is removed; `gc` aborts the upload."""
     target, src = Directory(box), tree(box)
     hold, arrived = threading.Event(), threading.Event()
 
@@ -777,10 +777,10 @@ def test_an_unfinished_upload_to_the_same_name_keeps_the_object(box):
         store.before = None
         hold.set()
         (src / "large").unlink()
-        wait_for(lambda: "is being uploaded" in cp(box, target, status=None).stderr, what="the lease of the killed uploader has ended", every=0.3)
-        assert "p/large" in store.objects and not box.records("deleting")
+        wait_for(lambda: cp(box, target, status=None).returncode == 0, what="the lease of the killed uploader has ended", every=0.3)
+        assert "p/large" not in store.objects and len(box.records("delete")) == 1 and store.uploads
         box.run("gc", "--yes", "--journal", box.journal, env=target.env)
-        assert last_line(cp(box, target)) == "s3://bucket/p/: 1 object removed" and "p/large" not in store.objects
+        assert not store.uploads
 
 
 def test_an_upload_waits_for_a_removal_under_way(box):
@@ -866,8 +866,6 @@ class Model:
                 self.takes_s = min(time.monotonic() - began, 1)
                 return
             assert done.returncode in (1, 3), done.stderr
-            if "is being uploaded" in done.stderr:  # an upload that was killed, of a file that is gone by now
-                self.box.run("gc", "--yes", "--journal", self.box.journal, env=self.target.env)
             time.sleep(0.3)
         raise AssertionError(done.stderr)
 
@@ -908,6 +906,6 @@ def test_the_destination_equals_the_source(box, target, seed):
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize("seed", range(10, 22))
+@pytest.mark.parametrize("seed", range(10, 14))
 def test_the_destination_equals_the_source_for_long(box, target, seed):
     play(box, target, seed, 12)

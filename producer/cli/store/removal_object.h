@@ -18,8 +18,9 @@ enum removal_object {
 bool removal_object_is_untouched(const struct stat *st, const struct catalog_object *recorded);
 
 /*
- * From the answer to `head`. In a store the object has to carry the id of its upload: another program may have written the
- * same bytes. A file carries none. untouched: removal_object_is_untouched. *why: how an other one differs.
+ * From the answer to `head`. In a store the object has to carry the id of its upload: another program may have
+ * written the same bytes. A file carries none. untouched: removal_object_is_untouched. *why: how an other one
+ * differs.
  */
 enum removal_object removal_object_judge(const struct catalog_object *recorded, const struct producer_answer *found,
                                          bool untouched, const char **why);

@@ -5,12 +5,12 @@
  *     │                             ▲
  *     └─(it is missing)─────────────┘
  *
- * The names in capitals are questions to the producer. LOOK is a `head`, and the PLAN that records the beginning when the
- * object is the recorded one, or missing. DELETE has many objects. RECORD is a PLAN with the end. An object that is
- * replaced or refused is freed after LOOK.
+ * The names in capitals are questions to the producer. LOOK is a `head`, and the PLAN that records the beginning when
+ * the object is the recorded one, or missing. DELETE has many objects. RECORD is a PLAN with the end. An object that
+ * is replaced or refused is freed after LOOK.
  *
- * A consumer that is started again in the middle refuses further beginnings and jobs of this producer (rule 19). Then its
- * objects fail, and the next run takes them up.
+ * A consumer that is started again in the middle refuses further beginnings and jobs of this producer (rule 19). Then
+ * its objects fail, and the next run takes them up.
  *
  * A failed DELETE may still be carried out: a request was sent and not answered. Its objects get no RECORD, so that the
  * consumer lets no upload begin there before a lease time has passed after the end of this producer.
@@ -29,6 +29,7 @@
 #include <stdlib.h>
 
 #define ITEMS_MAX 4096u
+#define FAILURES_SHOWN 100u /* a consumer that restarts fails all objects that are left */
 #define ONE_UPLOADER_OBJECTS 16
 #define UNSERVED_WAIT_MS 10000 /* as for cp: the uploaders are all known */
 
@@ -88,8 +89,8 @@ static void removing_settle(struct removing *r, struct removal_item *item, enum 
 }
 
 static void removing_fail(struct removing *r, struct removal_item *item, const char *reason, enum removal outcome) {
-    log_error("%s: not removed: %s", item->dest, reason);
-    r->stats->objects_failed++;
+    if (r->stats->objects_failed++ < FAILURES_SHOWN)
+        log_error("%s: not removed: %s", item->dest, reason);
     removing_settle(r, item, outcome);
 }
 
@@ -455,6 +456,9 @@ static int removing_all(struct removing *r) {
     if (signals_stop_count() > 0)
         return exit_status_of_signal(signals_stop_signal());
     bool incomplete = r->stopped || r->stats->objects_failed > failed;
+    if (r->stats->objects_failed > FAILURES_SHOWN)
+        log_error("%" PRIu64 " objects were not removed; %u of them are listed", r->stats->objects_failed,
+                  FAILURES_SHOWN);
     return status == EXIT_DONE && incomplete ? EXIT_SOME_FAILED : status;
 }
 

@@ -1,7 +1,7 @@
 /*
- * The removal of `cp --delete`, after a run without an error. It is an errand: its producer asks about each object without a
- * source, has the removal of the recorded ones recorded, offers `delete` jobs, and has their ends recorded (rule 19 of the
- * protocol). In doubt an object is kept, and a line says so.
+ * The removal of `cp --delete`, after a run without an error. It is an errand: its producer asks about each object
+ * without a source, has the removal of the recorded ones recorded, offers `delete` jobs, and has their ends recorded
+ * (rule 19 of the protocol). In doubt an object is kept, and a line says so.
  */
 #ifndef CHUNKLIFT_REMOVAL_RUN_H
 #define CHUNKLIFT_REMOVAL_RUN_H

@@ -1,6 +1,6 @@
 /*
- * The objects that one `cp --delete` may remove: those that this journal recorded for files of its directories, with the
- * names that this command gives them. Everything else at the destination is not its own.
+ * The objects that one `cp --delete` may remove: those that this journal recorded for files of its directories, with
+ * the names that this command gives them. Everything else at the destination is not its own.
  */
 #ifndef CHUNKLIFT_REMOVAL_SCOPE_H
 #define CHUNKLIFT_REMOVAL_SCOPE_H
@@ -29,8 +29,8 @@ int removal_scope_init(struct removal_scope *s, const struct producer *p, const 
                        bool excluded) MUST_CHECK;
 void removal_scope_release(struct removal_scope *s);
 
-/* Pure. Finds the tree with this file that gives it exactly this destination, and its name in the tree, which points into
- * src. ERR_NOT_FOUND: there is none. ERR_NOMEM. */
+/* Pure. Finds the tree with this file that gives it exactly this destination, and its name in the tree, which points
+ * into src. ERR_NOT_FOUND: there is none. ERR_NOMEM. */
 int removal_scope_find(const struct removal_scope *s, const char *src, struct slice source, struct slice dest,
                        const struct producer_tree **tree, const char **name) MUST_CHECK;
 

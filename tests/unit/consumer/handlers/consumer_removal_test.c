@@ -144,16 +144,48 @@ static void test_a_question_changes_nothing(void **state) {
 static void test_an_object_that_is_being_uploaded_is_kept(void **state) {
     (void)state;
     struct id128 id = finish();
-    (void)plan('Q', "/src/b", COMPARE_TIMES, 0);
-    assert_refused(removal('P', id, REMOVAL_BEGINS), "is being uploaded");
-    world_bye('Q'); /* with its plan */
-    assert_answered(removal_at('P', id, S3, REMOVAL_BEGINS, true), id);
-    world_hello('Q', ROLE_PRODUCER);
     struct id128 planned = plan('Q', "/src/b", COMPARE_TIMES, 0).upload;
-    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, planned, 0), "").kind, VERDICT_GRANT);
-    world_bye('Q'); /* it is unfinished */
     assert_refused(removal('P', id, REMOVAL_BEGINS), "is being uploaded");
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, planned, 0), "").kind, VERDICT_GRANT);
+    world_bye('Q');
+    assert_refused(removal('P', id, REMOVAL_BEGINS), "is being uploaded"); /* U holds the begin */
     assert_counts(0, 0);
+}
+
+/* The file of an unfinished upload is gone too, or its command was killed. */
+static void test_an_upload_that_was_left_is_no_obstacle(void **state) {
+    (void)state;
+    struct id128 id = finish();
+    struct id128 left = plan('Q', "/src/b", COMPARE_TIMES, 0).upload;
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, left, 0), "").kind, VERDICT_GRANT);
+    world_bye('Q');
+    world_bye('U');
+    world_hello('U', ROLE_UPLOADER);
+    assert_answered(removal('P', id, REMOVAL_BEGINS), id);
+    world_hello('Q', ROLE_PRODUCER);
+    struct planned_file again = plan('Q', "/src/b", COMPARE_TIMES, 0);
+    assert_true(id_equal(&again.upload, &left)); /* its jobs wait */
+    struct verdict v = world_claim('U', world_ref(JOB_BEGIN, left, 0), "");
+    assert_int_equal(v.kind, VERDICT_DENY);
+    assert_int_equal(v.why, WHY_LATER);
+    assert_answered(removal('P', id, REMOVAL_DONE), id);
+    assert_counts(1, 1);
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, left, 0), "").kind, VERDICT_GRANT);
+}
+
+/* Its object may have been made before the removal, and be removed. */
+static void test_a_finish_that_is_reported_after_its_lease_does_not_count(void **state) {
+    (void)state;
+    struct id128 id = finish();
+    struct id128 left = world_begun('Q', 'U', "/src/b", S3, 1);
+    struct ref last = world_ref(JOB_FINISH, left, 0);
+    world_chunk('U', left, 0);
+    assert_int_equal(world_claim('U', last, "H").kind, VERDICT_GRANT);
+    world_bye('Q');
+    world_advance(2 * world.o.lease_ms);
+    assert_answered(removal('P', id, REMOVAL_BEGINS), id);
+    assert_int_equal(world_done('U', last, "H").why, WHY_STALE);
+    assert_int_equal(world_count("finish"), 1);
 }
 
 static void test_a_file_waits_for_the_removal_at_its_destination(void **state) {
@@ -432,7 +464,8 @@ UNIT_MAIN(WORLD_TEST(test_the_begin_and_the_end_of_a_removal_are_recorded_once),
           WORLD_TEST(test_the_records_name_upload_and_destination),
           WORLD_TEST(test_only_the_last_upload_at_its_destination_is_removed),
           WORLD_TEST(test_the_end_of_a_removal_needs_its_begin), WORLD_TEST(test_a_question_changes_nothing),
-          WORLD_TEST(test_an_object_that_is_being_uploaded_is_kept),
+          WORLD_TEST(test_an_object_that_is_being_uploaded_is_kept), WORLD_TEST(test_an_upload_that_was_left_is_no_obstacle),
+          WORLD_TEST(test_a_finish_that_is_reported_after_its_lease_does_not_count),
           WORLD_TEST(test_a_file_waits_for_the_removal_at_its_destination),
           WORLD_TEST(test_a_marked_upload_never_counts_as_done), WORLD_TEST(test_the_next_upload_has_no_mark),
           WORLD_TEST(test_late_messages_of_a_removed_upload_find_its_record),
