@@ -29,7 +29,7 @@
 #include <stdlib.h>
 
 #define ITEMS_MAX 4096u
-#define FAILURES_SHOWN 100u /* a consumer that restarts fails all objects that are left */
+#define UNREMOVED_SHOWN 100u /* a consumer that restarts fails all objects that are left */
 #define ONE_UPLOADER_OBJECTS 16
 #define UNSERVED_WAIT_MS 10000 /* as for cp: the uploaders are all known */
 
@@ -89,7 +89,7 @@ static void removing_settle(struct removing *r, struct removal_item *item, enum 
 }
 
 static void removing_fail(struct removing *r, struct removal_item *item, const char *reason, enum removal outcome) {
-    if (r->stats->objects_failed++ < FAILURES_SHOWN)
+    if (r->stats->objects_failed++ < UNREMOVED_SHOWN)
         log_error("%s: not removed: %s", item->dest, reason);
     removing_settle(r, item, outcome);
 }
@@ -456,9 +456,9 @@ static int removing_all(struct removing *r) {
     if (signals_stop_count() > 0)
         return exit_status_of_signal(signals_stop_signal());
     bool incomplete = r->stopped || r->stats->objects_failed > failed;
-    if (r->stats->objects_failed > FAILURES_SHOWN)
+    if (r->stats->objects_failed > UNREMOVED_SHOWN)
         log_error("%" PRIu64 " objects were not removed; %u of them are listed", r->stats->objects_failed,
-                  FAILURES_SHOWN);
+                  UNREMOVED_SHOWN);
     return status == EXIT_DONE && incomplete ? EXIT_SOME_FAILED : status;
 }
 
