@@ -8,10 +8,9 @@ static const char *name_of(const char *const *names, size_t count, size_t value)
 
 const char *job_kind_name(enum job_kind kind) {
     static const char *const names[] = {
-        [JOB_BEGIN] = "begin", [JOB_CHUNK] = "chunk",    [JOB_FINISH] = "finish", [JOB_ABORT] = "abort",
-        [JOB_PUT] = "put",     [JOB_STAT] = "stat",      [JOB_HEAD] = "head",     [JOB_READ] = "read",
-        [JOB_LIST] = "list",   [JOB_DISCARD] = "discard",
-        [JOB_DELETE] = "delete"};
+        [JOB_BEGIN] = "begin", [JOB_CHUNK] = "chunk",     [JOB_FINISH] = "finish", [JOB_ABORT] = "abort",
+        [JOB_PUT] = "put",     [JOB_STAT] = "stat",       [JOB_HEAD] = "head",     [JOB_READ] = "read",
+        [JOB_LIST] = "list",   [JOB_DISCARD] = "discard", [JOB_DELETE] = "delete"};
     return name_of(names, NAMES_COUNT(names), kind);
 }
 

@@ -149,7 +149,7 @@ struct plan_file {
     uint32_t grow; /* as in struct geometry */
     enum finding
         found; /* not FINDING_NONE: plan nothing; record that the object of `upload` was compared with this result */
-    bool read;          /* with found: the object was read back */
+    bool read; /* with found: the object was read back */
     enum removal removal; /* not REMOVAL_NONE: plan nothing; the object of the finished upload `upload` is removed */
 };
 struct msg_plan {
