@@ -1,7 +1,10 @@
 """Time, CPU and memory of uploads, against a plain signed libcurl loop and the programs of Debian, in the same run."""
 
+import datetime
+import json
 import random
 import subprocess
+import time
 
 import pytest
 
@@ -122,6 +125,13 @@ def test_many_files(box, start_sink, certificate, say, work):
     say(section)
 
 
+def first_upload(journal):
+    """The time of the first file's record, in seconds since 1970."""
+    with open(min(journal.glob("journal.[0-9]*.jsonl"), default=journal / "journal.jsonl"), encoding="utf-8") as lines:
+        put = next(r for r in map(json.loads, lines) if r["ev"] == "put")
+    return datetime.datetime.fromisoformat(put["ts"].replace("Z", "+00:00")).timestamp()
+
+
 def test_a_million_files(box, sink, say):
     """Files of 16 bytes in one directory: the first run, and a run of the same command again."""
     count, src = 1_000_000, box.dir / "src"
@@ -129,7 +139,7 @@ def test_a_million_files(box, sink, say):
     for i in range(count):
         (src / f"{i:07}").write_bytes(b"0123456789abcdef")
     arguments = ("cp", "-r", "--journal", box.dir / "journal", "--no-progress", "--endpoint-url", sink, src, "s3://bucket/tree/")
-    costs = {}
+    costs, began = {}, time.time()
     for name in ("first run", "the same again"):
         memory = measure.PeakMemory()
         memory.start()
@@ -140,8 +150,10 @@ def test_a_million_files(box, sink, say):
     first, again = costs.values()
     section = Section("1,000,000 files of 16 bytes in one directory", "test_cost.py", [("s", ".1f"), ("files/s", ",.0f"), ("µs CPU a file", ".0f"), ("MiB", ".0f")],
                       {who: (c.seconds, count / c.seconds, c.cpu / count * 1e6, c.mib) for who, c in costs.items()})
+    waited = first_upload(box.dir / "journal") - began
     section.verdicts = [
         (count / first.seconds >= 15_000, f"{count / first.seconds:,.0f} files/s (required 15,000)"),
+        (waited <= 1, f"the first file is recorded after {waited:.2f} s (required 1)"),
         (again.seconds <= 4, f"a run again in {again.seconds:.1f} s (required 4), without a request"),
         (max(first.mib, again.mib) <= 100, f"{max(first.mib, again.mib):.0f} MiB for all processes (required 100)"),
     ]
