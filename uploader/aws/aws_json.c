@@ -16,6 +16,19 @@ static char *json_text_member(struct json_object *object, const char *name) {
     return *text ? strdup(text) : NULL;
 }
 
+/* It goes into a header line. */
+static bool text_is_token(const char *text) {
+    size_t len = text ? strlen(text) : 0, i = 0;
+    while (i < len && text[i] > ' ' && text[i] < 127)
+        i++;
+    return len > 0 && i == len;
+}
+
+static bool keys_are_tokens(const struct aws_fresh_keys *k) {
+    return text_is_token(k->access_key) && text_is_token(k->secret_key) &&
+           (!k->session_token || text_is_token(k->session_token));
+}
+
 static bool json_has_version_1(struct json_object *object) {
     struct json_object *version;
     return json_object_object_get_ex(object, "Version", &version) && json_object_is_type(version, json_type_int) &&
@@ -30,6 +43,10 @@ static int json_read_keys(struct json_object *object, const char *token, struct 
     r->session_token = json_text_member(object, token);
     if (!r->access_key || !r->secret_key) {
         snprintf(why, why_size, "returns no AccessKeyId or no SecretAccessKey");
+        return ERR_INVALID;
+    }
+    if (!keys_are_tokens(r)) {
+        snprintf(why, why_size, "returns keys with blanks or other characters that no key has");
         return ERR_INVALID;
     }
     char *expires = json_text_member(object, "Expiration");
@@ -49,16 +66,17 @@ static int json_read_process(struct json_object *object, struct aws_fresh_keys *
 }
 
 static int json_read_metadata(struct json_object *object, struct aws_fresh_keys *r, char *why, size_t why_size) {
-    struct json_object *code;
+    struct json_object *member;
     if (!json_object_is_type(object, json_type_object)) {
         snprintf(why, why_size, "returns a reply that is not a JSON object");
         return ERR_INVALID;
     }
-    if (json_object_object_get_ex(object, "Code", &code) && strcmp(json_object_get_string(code), "Success") != 0) {
-        snprintf(why, why_size, "returned Code %.60s", json_object_get_string(code));
-        return ERR_DENIED;
-    }
-    return json_read_keys(object, "Token", r, why, why_size);
+    char *code = json_text_member(object, "Code");
+    bool refused = json_object_object_get_ex(object, "Code", &member) && (!code || strcmp(code, "Success") != 0);
+    if (refused)
+        snprintf(why, why_size, "returned Code %.60s", text_is_token(code) ? code : "that is no word");
+    free(code);
+    return refused ? ERR_DENIED : json_read_keys(object, "Token", r, why, why_size);
 }
 
 /* NULL: not JSON, or too large; the caller's to put. */
@@ -104,14 +122,6 @@ static int json_read_login_time(struct json_object *object, const char *name, in
     int err = text ? rfc3339_parse(slice_of(text), real_us) : ERR_INVALID;
     free(text);
     return err;
-}
-
-/* It goes into a header line. */
-static bool text_is_token(const char *text) {
-    size_t len = text ? strlen(text) : 0, i = 0;
-    while (i < len && text[i] > ' ' && text[i] < 127)
-        i++;
-    return len > 0 && i == len;
 }
 
 int aws_sso_token_parse(struct slice json, struct aws_sso_token *t) {
@@ -189,7 +199,7 @@ int aws_sso_keys_parse(struct slice json, struct aws_fresh_keys *keys) {
         keys->expires_us = ms > 0 && ms <= INT64_MAX / 1000 ? ms * 1000 : 0;
     }
     json_object_put(object);
-    if (keys->access_key && keys->secret_key && keys->session_token && keys->expires_us)
+    if (keys_are_tokens(keys) && keys->session_token && keys->expires_us)
         return 0;
     aws_fresh_keys_release(keys);
     return ERR_INVALID;

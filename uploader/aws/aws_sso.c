@@ -82,7 +82,7 @@ static int sso_take_keys(struct sso *s, int err, struct aws_fresh_keys *keys, ch
 static bool sso_can_renew(const struct sso *s, int64_t now_us) {
     const struct aws_sso_token *t = &s->login.token;
     return s->renewal_url && t->refresh_token && t->client_id && t->client_secret &&
-           t->registration_expires_us > now_us;
+           t->registration_expires_us > now_us && aws_sso_login_is_replaceable(s->login_path);
 }
 
 static int sso_form_add(struct buf *form, const char *name, const char *value) {

@@ -62,13 +62,26 @@ int aws_sso_login_open(struct aws_sso_login *l, const char *path) {
 
 bool aws_sso_login_lock(struct aws_sso_login *l, const char *path) {
     struct stat opened, present;
-    return flock(l->fd, LOCK_EX | LOCK_NB) == 0 && fstat(l->fd, &opened) == 0 && stat(path, &present) == 0 &&
+    bool held_by_other = flock(l->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    return !held_by_other && fstat(l->fd, &opened) == 0 && stat(path, &present) == 0 &&
            opened.st_dev == present.st_dev && opened.st_ino == present.st_ino;
+}
+
+/* The caller's to free; NULL: no memory. */
+static char *login_dir(const char *path) {
+    return slice_dup(slice_make(path, (size_t)(strrchr(path, '/') - path)));
+}
+
+bool aws_sso_login_is_replaceable(const char *path) {
+    char *dir = login_dir(path);
+    bool is = dir && access(dir, W_OK | X_OK) == 0;
+    free(dir);
+    return is;
 }
 
 static void login_write(const char *path, struct slice text) {
     const char *slash = strrchr(path, '/');
-    char *dir = slice_dup(slice_make(path, (size_t)(slash - path)));
+    char *dir = login_dir(path);
     int err = dir ? file_replace_write(dir, slash + 1, text, false) : ERR_NOMEM; /* it logs other errors */
     if (!err)
         err = file_replace_rename(dir, slash + 1, false);

@@ -30,8 +30,11 @@ int aws_sso_login_path(struct buf *path, const char *name) MUST_CHECK;
 /* Reads the file, which stays open. ERR_NOT_FOUND: there is none. ERR_INVALID: it is no login.
  * ERR_DENIED, ERR_IO, ERR_LIMIT, ERR_NOMEM. */
 int aws_sso_login_open(struct aws_sso_login *l, const char *path) MUST_CHECK;
+/* A renewed login can be written. Without that no renewal is asked for: the token for it is valid once, and the user's other
+ * programs would lose the login. */
+bool aws_sso_login_is_replaceable(const char *path);
 /* True: this program may renew the login until it closes it. False: another program renews it, or
- * has done so since it was opened. */
+ * has done so since it was opened. Where the file system has no such locks, there is no protection. */
 bool aws_sso_login_lock(struct aws_sso_login *l, const char *path);
 /* Takes the token over, and writes it to the file, whose other members stay. A failure is logged; the token
  * is then known to this program only. */

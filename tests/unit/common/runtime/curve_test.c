@@ -499,6 +499,7 @@ static void test_a_wait_for_many_endpoints_with_keys(void **state) {
     assert_int_equal(endpoint_wait(items, COUNT, 0), 0);
     sends(router, dealer, slice_of("hello"));
     assert_int_equal(endpoint_wait(items, COUNT, PATIENCE_MS), 0);
+    assert_int_equal(endpoint_wait(items, COUNT, 0), 0); /* the message may have come between two items */
     for (size_t i = 0; i < COUNT; i++)
         assert_int_equal(items[i].ready, ENDPOINT_IN);
     assert_int_equal(endpoint_wait_max_ms(router), 20); /* it admits clients */

@@ -89,6 +89,15 @@ static void test_keys_of_metadata(void **state) {
     assert_string_equal(keys.access_key, "A");
     assert_int_equal(parse_metadata("{\"Code\":\"Failed\"," PAIR "}"), ERR_DENIED);
     assert_string_equal(why, "returned Code Failed");
+    static const char *const odd[] = {"null", "7", "{}", "\"\"", "\"two words\""};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "{\"Code\":%s," PAIR "}", odd[i]);
+        assert_int_equal(parse_metadata(text), ERR_DENIED);
+        assert_string_equal(why, "returned Code that is no word");
+    }
+    assert_int_equal(parse_metadata("{" PAIR ",\"Token\":\"T\\r\\nx-amz-acl: public-read\"}"), ERR_INVALID);
+    assert_non_null(strstr(why, "returns keys with blanks"));
     assert_null(keys.access_key);
     assert_int_equal(parse_metadata("[1]"), ERR_INVALID);
     assert_string_equal(why, "returns a reply that is not a JSON object");

@@ -6,6 +6,7 @@
 #include "uploader/aws/aws_credentials.h"
 #include "uploader/aws/aws_sso.h"
 #include "uploader/aws/aws_sso_login.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -23,10 +24,31 @@
 
 static struct aws_credentials *c;
 
+/* --- a file system without locks, or that cannot be written --- */
+
+static int lock_error; /* 0: locks work */
+static bool read_only;
+
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation) {
+    errno = lock_error;
+    return lock_error ? -1 : __real_flock(fd, operation);
+}
+
+int __real_access(const char *path, int mode);
+int __wrap_access(const char *path, int mode);
+int __wrap_access(const char *path, int mode) {
+    errno = EROFS;
+    return read_only && (mode & W_OK) ? -1 : __real_access(path, mode);
+}
+
 static int setup(void **state) {
     (void)state;
     net_reset();
     c = NULL;
+    lock_error = 0;
+    read_only = false;
     aws_files_reset();
     setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
     setenv("HOME", ".", 1);
@@ -394,6 +416,30 @@ static void test_one_program_at_a_time_renews_a_login(void **state) {
     assert_string_equal(net.headers, "x-amz-sso_bearer_token: other\n");
 }
 
+static void test_a_file_system_without_locks_is_no_obstacle(void **state) {
+    (void)state;
+    log_in_for_renewal(-1, 5000);
+    lock_error = ENOLCK;
+    assert_int_equal(make("dev"), AWS_PENDING);
+    assert_int_equal(net.count, 1);
+    net_answer(200, RENEWED);
+    assert_int_equal(step(), AWS_PENDING);
+    assert_string_equal(net.headers, "x-amz-sso_bearer_token: second\n");
+}
+
+/* The token for a renewal would be spent, and the next one lost. */
+static void test_a_login_that_cannot_be_replaced_is_not_renewed(void **state) {
+    (void)state;
+    log_in_for_renewal(600, 5000);
+    read_only = true;
+    assert_int_equal(make("dev"), AWS_PENDING);
+    assert_string_equal(net.headers, "x-amz-sso_bearer_token: first\n");
+    log_in_for_renewal(-1, 5000);
+    assert_int_equal(make("dev"), AWS_MISSING);
+    assert_int_equal(net.count, 0);
+    assert_problem("has a login that has expired" LOGIN_AGAIN);
+}
+
 static void test_a_login_that_stays_locked_is_told(void **state) {
     (void)state;
     log_in_for_renewal(-1, 5000);
@@ -502,6 +548,8 @@ UNIT_MAIN(TEST(test_the_login_of_a_session_gives_keys), TEST(test_the_older_form
           TEST(test_logins_that_cannot_be_renewed), TEST(test_a_renewal_that_fails_says_the_command),
           TEST(test_a_valid_login_is_used_when_its_renewal_fails),
           TEST(test_a_renewed_login_that_cannot_be_kept_is_used), TEST(test_one_program_at_a_time_renews_a_login),
-          TEST(test_a_login_that_stays_locked_is_told), TEST(test_a_login_that_was_renewed_is_not_renewed_again),
-          TEST(test_the_words_of_the_portal_are_told), TEST(test_answers_of_the_portal_without_keys),
-          TEST(test_settings_that_are_missing_are_named), TEST(test_a_profile_may_repeat_its_session))
+          TEST(test_a_file_system_without_locks_is_no_obstacle),
+          TEST(test_a_login_that_cannot_be_replaced_is_not_renewed), TEST(test_a_login_that_stays_locked_is_told),
+          TEST(test_a_login_that_was_renewed_is_not_renewed_again), TEST(test_the_words_of_the_portal_are_told),
+          TEST(test_answers_of_the_portal_without_keys), TEST(test_settings_that_are_missing_are_named),
+          TEST(test_a_profile_may_repeat_its_session))
