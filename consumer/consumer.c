@@ -76,6 +76,8 @@ static void consumer_begin_epoch(struct consumer *c, uint64_t now_ms) {
         c->state.uploads[i]->inherited = true;
     if (!clean)
         c->grace_until_ms = c->adopt_until_ms = now_ms + c->leases.lease_ms;
+    if (!clean && finished_has_mark(&c->state.finished))
+        c->old_removals_until_ms = now_ms + c->leases.lease_ms;
     c->now_ms = c->member_heard_ms = c->ticked_ms = now_ms;
     c->rotations = journal_rotations(c->journal);
 }
@@ -199,7 +201,7 @@ int consumer_stop(struct consumer *c, bool *clean) {
     int err = ledger_flush(c);
     if (!err)
         err = consumer_drop_dead(c);
-    *clean = !err && consumer_lease_count(c) == 0 && !uploads_removals_are_in_doubt(c);
+    *clean = !err && consumer_lease_count(c) == 0 && uploads_removals_are_settled(c);
     FAULT_POINT_IF(*clean, stop_decided, "");
     if (*clean) {
         struct record stop = {.ev = EV_STOP};

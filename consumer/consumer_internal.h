@@ -56,7 +56,10 @@ struct consumer {
     struct fleet_limits fleet;
     bool offers_moved; /* a producer joined or moved, and its uploaders do not know it yet */
     struct waiting_list waiting_plans, waiting_claims;
-    uint64_t now_ms;         /* clock_ms of the message or round being handled */
+    uint64_t now_ms; /* clock_ms of the message or round being handled */
+    uint64_t
+        old_removals_until_ms; /* lease time: removals of the last epoch may still be carried out before (rule 19); 0: none.
+                                   The end of their holders does not shorten it: a store may still have their requests */
     uint64_t grace_until_ms; /* lease time: inherited uploads get no grants before (rule 6); 0: no grace */
     uint64_t adopt_until_ms; /* lease time: leases of the last epoch are adopted until then (rule 6) */
     uint64_t member_heard_ms, ticked_ms, moving_ms; /* lease time */

@@ -67,8 +67,16 @@ bool uploads_is_adoptable(const struct upload *u, const struct ref *ref) {
 
 /* ---- removals ---- */
 
-bool uploads_removals_are_in_doubt(const struct consumer *c) {
+static bool uploads_removals_may_be_late(const struct consumer *c) {
     return consumer_time(c) < MAX(c->grace_until_ms, c->removals.doubt_until_ms);
+}
+
+bool uploads_removals_are_in_doubt(const struct consumer *c) {
+    return uploads_removals_may_be_late(c) || consumer_time(c) < c->old_removals_until_ms;
+}
+
+bool uploads_removals_are_settled(const struct consumer *c) {
+    return !uploads_removals_may_be_late(c) && removals_are_over(&c->removals, consumer_time(c));
 }
 
 bool uploads_is_being_removed(const struct consumer *c, uint64_t dest) {
@@ -90,7 +98,7 @@ bool uploads_may_delete(const struct consumer *c, const struct ref *ref) {
 
 /* The holder of a delete job may have sent a request and not know its effect. */
 static bool uploads_end_is_silent(const struct event *e) {
-    return e->kind == EVENT_EXPIRED || e->why == WHY_DRAIN || e->why == WHY_NO_PROGRESS;
+    return e->kind == EVENT_EXPIRED || e->why == WHY_DRAIN || e->why == WHY_NO_PROGRESS || e->why == WHY_HELD;
 }
 
 /* ---- the end of a lease ---- */

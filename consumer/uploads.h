@@ -35,6 +35,8 @@ bool uploads_is_adoptable(const struct upload *u, const struct ref *ref);
 /* An object may still be removed after its removal seems to be over: a request without a known result may be under way,
  * or after a restart an uploader that is not known yet. */
 bool uploads_removals_are_in_doubt(const struct consumer *c);
+/* The next consumer need not wait for removals of this one. */
+bool uploads_removals_are_settled(const struct consumer *c);
 /* The object there may be removed at any moment: no upload may begin there. */
 bool uploads_is_being_removed(const struct consumer *c, uint64_t dest);
 /* The producer of this delete job is there, and was when the removal of its objects began. */

@@ -182,6 +182,7 @@ int producer_copy_trees(const struct producer *p, struct producer_tree **trees, 
         if (s->items[i].error || !s->items[i].directory)
             continue;
         copy[at].dev = s->items[i].dev;
+        copy[at].ino = s->items[i].ino;
         err = producer_copy_text(&copy[at].path, s->items[i].path);
         if (!err)
             err = producer_dest_of_tree(s, &s->items[i], &copy[at].dest);

@@ -57,7 +57,8 @@ const char *producer_endpoint(const struct producer *p);
 /* A directory among the sources: its file PATH/NAME has the destination dest_join(DEST, NAME). */
 struct producer_tree {
     char *path, *dest;
-    dev_t dev; /* its file system when the run began */
+    dev_t dev; /* its file system when the run began, */
+    ino_t ino; /* and its number */
 };
 /* Copies the directories that can be used, for the caller to free with producer_free_trees. ERR_NOMEM: none. */
 int producer_copy_trees(const struct producer *p, struct producer_tree **trees, size_t *count) MUST_CHECK;

@@ -57,18 +57,22 @@ static int removal_begin(struct planning *p, struct planned_file *out) {
     const struct finished_entry *e = removal_find_entry(p);
     if (!e)
         return plan_refuse(out, "is not the last upload at its destination");
-    if (removal_meets_upload(p))
-        return plan_refuse(out, "is being uploaded");
     const struct removal_entry *m = removals_find(all, dest, now);
+    bool repeated = m && m->producer == p->peer->producer; /* uploads that were planned since wait for it */
+    if (!repeated && removal_meets_upload(p))
+        return plan_refuse(out, "is being uploaded");
     if (m && m->producer == REMOVALS_LEFT)
         return 0;
     if (m && m->producer != p->peer->producer)
         return plan_refuse(out, "another command removes it");
     if (p->file->ask)
         return removal_answer(p, out);
-    if (!m && removals_add(all, dest, p->peer->producer, now)) /* no room or no memory */
+    int err = m ? 0 : removals_add(all, dest, p->peer->producer, now);
+    if (err == ERR_LIMIT) /* many that failed, whose end is not known */
+        return plan_refuse(out, "too many objects are being removed; run the command again");
+    if (err)
         return 0;
-    int err = e->deleting ? 0 : removal_append(p, EV_DELETING);
+    err = e->deleting ? 0 : removal_append(p, EV_DELETING);
     if (err == ERR_INVALID) {
         removals_end(all, dest, p->peer->producer);
         return plan_refuse(out, "its record cannot be written");

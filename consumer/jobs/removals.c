@@ -46,6 +46,14 @@ const struct removal_entry *removals_find(const struct removals *r, uint64_t des
     return m && !removal_is_over(m, now_ms) ? m : NULL;
 }
 
+bool removals_are_over(const struct removals *r, uint64_t now_ms) {
+    for (unsigned i = 0; i < PRODUCERS_MAX; i++)
+        if (!list_is_empty(&r->by_producer[i]))
+            return false;
+    return list_is_empty(&r->left) ||
+           removal_is_over(list_entry(r->left.prev, struct removal_entry, of_producer), now_ms);
+}
+
 bool removals_has_any(const struct removals *r, unsigned producer) {
     return !list_is_empty(&r->by_producer[producer]);
 }

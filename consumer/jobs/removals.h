@@ -44,6 +44,8 @@ void removals_release(struct removals *r);
 const struct removal_entry *removals_find(const struct removals *r, uint64_t dest, uint64_t now_ms);
 /* The producer removes an object somewhere. */
 bool removals_has_any(const struct removals *r, unsigned producer);
+/* No removal is under way, also none of a producer that left. */
+bool removals_are_over(const struct removals *r, uint64_t now_ms);
 /* There must be none at this destination. ERR_LIMIT: REMOVALS_MAX of them; ERR_NOMEM. Ends those that are over. */
 int removals_add(struct removals *r, uint64_t dest, unsigned producer, uint64_t now_ms) MUST_CHECK;
 /* No effect when another producer, or none, removes the object there. */

@@ -171,6 +171,13 @@ void finished_mark(struct finished *f, uint64_t dest, const struct id128 *upload
         e->deleting = true;
 }
 
+bool finished_has_mark(const struct finished *f) {
+    for (size_t i = 0; i < f->count; i++)
+        if (f->entries[i].deleting)
+            return true;
+    return false;
+}
+
 /* Frees the cell. A search goes from the home of an entry to the first free cell. So a cell behind the gap moves into it,
  * unless its home is behind the gap too. */
 static void finished_free_cell(struct finished *f, size_t gap) {

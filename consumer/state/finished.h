@@ -85,6 +85,8 @@ const struct finished_entry *finished_find(const struct finished *f, uint64_t de
 void finished_move(struct finished *f, uint64_t dest, const struct id128 *upload, uint64_t seq);
 /* Sets the mark `deleting`. No effect when the destination has another upload, or no entry. */
 void finished_mark(struct finished *f, uint64_t dest, const struct id128 *upload);
+/* An entry has the mark. Visits all entries: only for a start. */
+bool finished_has_mark(const struct finished *f);
 /* Removes the entry of the destination, marked or not, in constant time. The last entry takes its place. No effect when
  * the destination has another upload, or no entry. */
 void finished_remove(struct finished *f, uint64_t dest, const struct id128 *upload);

@@ -265,6 +265,7 @@ static int source_init(struct source_item *item, const char *given, bool recursi
         return err;
     item->directory = S_ISDIR(st.st_mode);
     item->dev = st.st_dev;
+    item->ino = st.st_ino;
     if (item->directory && !recursive)
         return source_set_error(item, "is a directory; use -r to upload what is in it");
     if (!item->directory && !S_ISREG(st.st_mode))

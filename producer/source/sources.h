@@ -21,7 +21,8 @@ struct source_item {
     char *path;     /* absolute, symlinks resolved; NULL when error is set */
     char *name;     /* relative to the prefix; empty: contents directly under it, or DEST is the name */
     bool directory; /* to be walked */
-    dev_t dev;      /* of a directory: its file system at the start */
+    dev_t dev;      /* of a directory: its file system at the start, */
+    ino_t ino;      /* and its number */
     char *error;    /* to show to the user; NULL: it can be used */
 };
 

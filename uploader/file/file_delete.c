@@ -3,7 +3,8 @@
  *
  * Only a regular file is removed, and only under the name that its directory lists. No symlink under
  * the allowed directory is followed. A missing file is removed already, and so is one in a missing
- * directory. One sync of the directory follows after its last file; files that were missing need it
+ * directory, and one whose directory lists it only in another case: that file belongs to the other
+ * spelling. One sync of the directory follows after its last file; files that were missing need it
  * as well, because an interrupted attempt may have removed them.
  *
  * A file that cannot be removed is an entry of the listing. When all fail by errors that can be this
@@ -92,16 +93,20 @@ static int removal_enter(const struct backend_file *b, struct file_job *j, struc
  * must not be removed. */
 static const char *removal_unlink(const struct backend_file *b, struct file_job *j, struct slice key, int *error) {
     struct file_spelling *spelling = &j->removal->spelling;
-    char other[FILE_SPELLING_SIZE];
     struct stat st;
     *error = file_job_stat_final(j, &st);
     if (*error)
         return *error == ENOENT ? NULL : strerror(*error);
+    file_spelling_probe(spelling, &j->path, j->path.name);
+    int match = file_spelling_match(spelling, b->allow, key, &j->path);
+    if (match == SPELLING_OTHER_CASE)
+        return NULL;
+    if (match < 0)
+        return "its directory cannot be listed, so its spelling is not known, and it was kept";
+    if (match != SPELLING_SAME)
+        return "the file there has another spelling of this name, and was kept";
     if (!S_ISREG(st.st_mode))
         return "it is not a regular file, and was kept";
-    file_spelling_probe(spelling, &j->path, j->path.name);
-    if (file_spelling_differs(spelling, b->allow, key, &j->path, other))
-        return "the file there has another spelling of this name, and was kept";
     *error = unlinkat(j->path.dir_fd, j->path.name, 0) == 0 ? 0 : errno;
     return *error == 0 || *error == ENOENT ? NULL : strerror(*error);
 }

@@ -1,5 +1,7 @@
 #include "uploader/file/file_spelling.h"
+#include "system/oserr.h"
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <string.h>
@@ -76,7 +78,7 @@ static bool dir_lists_name(DIR *dir, struct slice name, ino_t ino, char other[FI
     return false;
 }
 
-/* 1: the name exists in the directory, which does not list it. */
+/* For a name that exists in the directory: enum file_spelling_match. A negative err: the directory cannot be listed. */
 static int file_spelling_check_name(void *other, int dir_fd, struct slice name) {
     char text[FILE_SPELLING_SIZE];
     struct stat st;
@@ -89,13 +91,20 @@ static int file_spelling_check_name(void *other, int dir_fd, struct slice name) 
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
     if (!dir) {
+        int err = err_from_errno(errno);
         if (fd != -1)
             close(fd);
-        return 0;
+        return err;
     }
     bool listed = dir_lists_name(dir, name, st.st_ino, other);
     closedir(dir);
-    return !listed;
+    return listed ? SPELLING_SAME : name_equals_ignoring_case(other, name) ? SPELLING_OTHER_CASE : SPELLING_OTHER;
+}
+
+/* A directory that cannot be listed shows no other spelling. */
+static int file_spelling_visit_name(void *other, int dir_fd, struct slice name) {
+    int match = file_spelling_check_name(other, dir_fd, name);
+    return match < 0 ? SPELLING_SAME : match;
 }
 
 bool file_spelling_differs(const struct file_spelling *s, const struct file_allow *a, struct slice dest,
@@ -103,7 +112,16 @@ bool file_spelling_differs(const struct file_spelling *s, const struct file_allo
     other[0] = 0;
     if (!s->folds && (text_is_ascii(dest) || dir_compares_bytes(path->dir_fd)))
         return false;
-    return file_path_visit(a, dest, file_spelling_check_name, other) > 0;
+    return file_path_visit(a, dest, file_spelling_visit_name, other) > 0;
+}
+
+int file_spelling_match(const struct file_spelling *s, const struct file_allow *a, struct slice dest,
+                        const struct file_path *path) {
+    char other[FILE_SPELLING_SIZE];
+    bool compares_bytes = dir_compares_bytes(path->dir_fd);
+    if (s->known ? !s->folds && (text_is_ascii(dest) || compares_bytes) : compares_bytes)
+        return SPELLING_SAME; /* a search takes long in a large directory */
+    return file_path_visit(a, dest, file_spelling_check_name, other);
 }
 
 static bool file_spelling_case_is_kept(const struct file_spelling *s) {

@@ -32,6 +32,15 @@ void file_spelling_probe(struct file_spelling *s, const struct file_path *path, 
  * found. */
 bool file_spelling_differs(const struct file_spelling *s, const struct file_allow *a, struct slice dest,
                            const struct file_path *path, char other[FILE_SPELLING_SIZE]);
+/* For a removal, after a probe with that name: how the directories list the names of an existing dest. Where the probe
+ * showed nothing, case may be folded. A negative err: a directory cannot be listed. */
+enum file_spelling_match {
+    SPELLING_SAME,
+    SPELLING_OTHER_CASE, /* one only with other upper and lower case of ASCII letters */
+    SPELLING_OTHER,      /* one under another name, or not at all */
+};
+int file_spelling_match(const struct file_spelling *s, const struct file_allow *a, struct slice dest,
+                        const struct file_path *path) MUST_CHECK;
 /* After a probe, for a file that was just created at path. True: its directory lists it under
  * another spelling, `other`. */
 bool file_spelling_is_lost(struct file_spelling *s, const struct file_path *path, char other[FILE_SPELLING_SIZE]);

@@ -81,8 +81,8 @@ struct http_connection {
 
 struct http_reply {
     /* 0: a reply came. ERR_UNREACHABLE: no connection. ERR_IO: the connection broke or timed out. ERR_DENIED: TLS
-     * verification failed. ERR_INVALID: the URL is malformed. ERR_BUSY: it was not sent (again), because its deadline was
-     * over. ERR_NOMEM. Else the error of read() or rewind(). */
+     * verification failed. ERR_INVALID: the URL is malformed. ERR_BUSY: it was not sent (again), or not to its end,
+     * because its deadline was over. ERR_NOMEM. Else the error of read() or rewind(). */
     int error;
     bool connected;      /* a connection was made */
     bool timed_out;      /* with error: it took too long */

@@ -6,12 +6,21 @@
 
 #define REPLY_HEADERS_MAX (64u << 10) /* bytes that are kept; the rest is dropped */
 
+/* The process may have been stopped past it, also in the middle of a body. */
+static bool request_is_late(const struct http_transfer *t) {
+    return t->deadline_ms && clock_ms() >= *t->deadline_ms;
+}
+
 /* libcurl's read callback. */
 static size_t body_read(char *out, size_t size, size_t count, void *arg) {
     struct http_transfer *t = arg;
     size_t max = (size_t)MIN(size * count, t->body_length - t->position);
     if (max == 0)
         return 0;
+    if (request_is_late(t)) {
+        t->read_error = ERR_BUSY;
+        return CURL_READFUNC_ABORT;
+    }
     if ((max = http_pacing_admit(t, max)) == 0)
         return CURL_READFUNC_PAUSE;
     ssize_t n;
@@ -65,7 +74,7 @@ static int body_rewind(void *arg, curl_off_t offset, int origin) {
 static int request_allow(void *arg, char *to, char *from, int to_port, int from_port) {
     struct http_transfer *t = arg;
     (void)to, (void)from, (void)to_port, (void)from_port;
-    if (t->deadline_ms && clock_ms() >= *t->deadline_ms) {
+    if (request_is_late(t)) {
         t->read_error = ERR_BUSY;
         return CURL_PREREQFUNC_ABORT;
     }

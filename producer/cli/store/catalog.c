@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <sys/param.h>
 
-/* The newest record of one destination. The destination itself is known by a hash of 64 bits, its crc32c and its length. */
+/* The newest record of one destination: a URL in a store. The same URL at another endpoint is another object. The URL
+ * itself is known by a hash of 64 bits, its crc32c and its length. */
 struct catalog_entry {
     struct hash_node by_dest, by_upload;
     struct id128 upload;
@@ -117,11 +118,11 @@ static bool catalog_wants(const struct catalog *c, struct slice dest) {
     return dests->count == 0;
 }
 
-static struct catalog_entry *catalog_find_dest(const struct catalog *c, struct slice dest) {
+static struct catalog_entry *catalog_find_dest(const struct catalog *c, uint32_t store, struct slice dest) {
     uint32_t crc = crc32c_add(0, dest.ptr, dest.len);
     for (struct hash_node *n = hash_first(&c->by_dest, hash_bytes(dest.ptr, dest.len)); n; n = hash_next(n)) {
         struct catalog_entry *e = list_entry(n, struct catalog_entry, by_dest);
-        if (e->dest_crc == crc && e->dest_len == dest.len)
+        if (e->store == store && e->dest_crc == crc && e->dest_len == dest.len)
             return e;
     }
     return NULL;
@@ -152,22 +153,22 @@ static void catalog_set_entry(struct catalog *c, struct catalog_entry *e, const 
 
 /* An object is there since r. */
 static int catalog_add(struct catalog *c, const struct record *r, struct slice endpoint, int64_t us) {
-    struct catalog_entry *e = catalog_find_dest(c, r->dest);
     uint32_t store;
     int err = catalog_find_store(c, r->dest, endpoint, &store);
     if (err)
         return err == ERR_INVALID ? 0 : err; /* no destination of this version */
+    struct catalog_entry *e = catalog_find_dest(c, store, r->dest);
     if (!e) {
         if (!(e = calloc(1, sizeof *e)))
             return ERR_NOMEM;
         e->dest_crc = crc32c_add(0, r->dest.ptr, r->dest.len);
         e->dest_len = (uint32_t)r->dest.len;
+        e->store = store;
         e->wanted = catalog_wants(c, r->dest);
         hash_insert(&c->by_dest, &e->by_dest, hash_bytes(r->dest.ptr, r->dest.len));
     } else if (us < e->us) {
         return 0; /* a carried record, of an object that was replaced since */
     }
-    e->store = store;
     catalog_set_entry(c, e, r, us);
     return 0;
 }
@@ -289,14 +290,24 @@ int catalog_rewind(struct catalog *c, size_t store, uint64_t after) {
     return catalog_begin_pass(c);
 }
 
+/* A `finish` does not tell its store, so the entry is found by its upload. */
+static const struct catalog_entry *catalog_find_record(const struct catalog *c, const struct record *r) {
+    for (struct hash_node *n = hash_first(&c->by_upload, id_hash(&r->upload)); n; n = hash_next(n)) {
+        const struct catalog_entry *e = list_entry(n, struct catalog_entry, by_upload);
+        if (e->seq == r->seq && id_equal(&e->upload, &r->upload))
+            return e;
+    }
+    return NULL;
+}
+
 /* The entry of the record, if it is the next object; else NULL. */
 static const struct catalog_entry *catalog_match(const struct catalog *c, const struct record *r) {
     if (r->ev != EV_FINISH && r->ev != EV_PUT && r->ev != EV_CARRY)
         return NULL;
     if (r->seq <= c->after || (r->ev == EV_CARRY && !slice_equal(r->kind, slice_of(CARRY_FINISHED))))
         return NULL;
-    const struct catalog_entry *e = catalog_find_dest(c, r->dest);
-    return e && e->seq == r->seq && e->store == c->store && catalog_entry_counts(c, e) ? e : NULL;
+    const struct catalog_entry *e = catalog_find_record(c, r);
+    return e && e->store == c->store && catalog_entry_counts(c, e) ? e : NULL;
 }
 
 /* That of a `finish` is in an earlier record. */

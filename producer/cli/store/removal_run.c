@@ -1,5 +1,6 @@
 /*
- * An object passes these states:
+ * First the destination is asked for (STORE, a `list`): in a bucket that is missing, every object seems to be gone. Then an
+ * object passes these states:
  *
  *   LOOK ──▶ ready ──▶ DELETE ──▶ records ──▶ RECORD ──▶ (freed)
  *     │                             ▲
@@ -20,6 +21,7 @@
 #include "producer/cli/driver.h"
 #include "producer/cli/store/removal_item.h"
 #include "producer/show/json_events.h"
+#include "pure/dest.h"
 #include "pure/listing.h"
 #include "system/clock.h"
 #include "system/exit_status.h"
@@ -27,18 +29,19 @@
 #include "system/signals.h"
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define ITEMS_MAX 4096u
 #define UNREMOVED_SHOWN 100u /* a consumer that restarts fails all objects that are left */
 #define ONE_UPLOADER_OBJECTS 16
 #define UNSERVED_WAIT_MS 10000 /* as for cp: the uploaders are all known */
 
-enum removal_step { STEP_LOOK, STEP_DELETE, STEP_RECORD };
+enum removal_step { STEP_STORE, STEP_LOOK, STEP_DELETE, STEP_RECORD };
 
 struct removal_question {
     struct list node; /* of removing.questions */
     enum removal_step step;
-    struct removal_item *item; /* not of a DELETE */
+    struct removal_item *item; /* of a LOOK and a RECORD */
     struct list items;         /* of a DELETE */
     bool understood;           /* its answer is: an object that it does not name is gone */
 };
@@ -54,7 +57,8 @@ struct removing {
     size_t items, ready_count, ready_bytes;
     size_t looking;                 /* outstanding LOOKs */
     bool listed;                    /* there are no more candidates */
-    bool stopped;                   /* the sources cannot be looked at any more */
+    bool stopped;                   /* nothing is removed any more */
+    bool asked_store, knows_store;  /* STORE: the bucket is there */
     const char *keys[JOB_KEYS_MAX]; /* of the present question, as finding */
     struct producer_finding finding;
 };
@@ -127,6 +131,17 @@ static struct removal_question *removing_add_question(struct removing *r, enum r
     list_init(&q->node);
     list_add(&r->questions, &q->node);
     return q;
+}
+
+static int removing_ask_store(struct removing *r, struct producer_question *out) {
+    struct removal_question *q = r->asked_store ? NULL : removing_add_question(r, STEP_STORE, NULL);
+    if (r->asked_store)
+        return ERR_AGAIN;
+    if (!q)
+        return ERR_NOMEM;
+    r->asked_store = true;
+    *out = (struct producer_question){.item = q, .kind = JOB_LIST, .dest = r->o->scope->trees[0].dest};
+    return 0;
 }
 
 static int removing_ask_look(struct removing *r, struct producer_question *out) {
@@ -218,6 +233,8 @@ static bool removing_may_delete(const struct removing *r) {
 
 static int removing_next(void *arg, struct producer_question *out) {
     struct removing *r = arg;
+    if (!r->knows_store)
+        return removing_ask_store(r, out);
     for (;;) {
         struct list *node = list_first(&r->records);
         if (node)
@@ -275,6 +292,8 @@ static void removing_on_list(void *arg, void *of, struct slice listing) {
     struct listed_upload entry;
     int err;
     (void)arg;
+    if (q->step != STEP_DELETE)
+        return;
     while ((err = listing_next(&listing, &entry)) == 0) {
         struct removal_item *item = removing_find_key(q, entry.key);
         if (item && !item->reason)
@@ -283,6 +302,15 @@ static void removing_on_list(void *arg, void *of, struct slice listing) {
             break;
     }
     q->understood = err == ERR_NOT_FOUND;
+}
+
+/* An account that may not list multipart uploads can still remove objects. */
+static void removing_store_ended(struct removing *r, enum fail_class class, const char *reason) {
+    r->knows_store = true;
+    if (class != FAIL_NO_BUCKET)
+        return;
+    log_error("%s: %s; no object is removed", r->o->scope->trees[0].dest, reason);
+    removing_stop(r);
 }
 
 static void removing_look_ended(struct removing *r, struct removal_item *item, enum fail_class class,
@@ -320,6 +348,10 @@ static void removing_delete_ended(struct removing *r, struct removal_question *q
         else
             removing_settle(r, item, REMOVAL_DONE);
     }
+    if (class && !r->stopped) {
+        log_error("no more objects are removed after this failure; remove its cause, and run the command again");
+        removing_stop(r);
+    }
 }
 
 static void removing_record_ended(struct removing *r, struct removal_item *item, enum fail_class class,
@@ -337,6 +369,9 @@ static void removing_on_ended(void *arg, void *of, enum fail_class class, const 
     struct removing *r = arg;
     struct removal_question *q = of;
     switch (q->step) {
+    case STEP_STORE:
+        removing_store_ended(r, class, reason);
+        break;
     case STEP_LOOK:
         removing_look_ended(r, q->item, class, reason);
         break;
@@ -447,6 +482,20 @@ static void removing_end(struct removing *r, int *status) {
     removing_free_all(r, &r->records);
 }
 
+/* An unmounted disk: its objects seem to be gone. */
+static int removing_check_directory(struct removing *r) {
+    struct dest d;
+    struct stat st;
+    const char *dest = r->o->scope->trees[0].dest;
+    if (dest_parse(slice_of(dest), &d) || d.scheme != DEST_FILE)
+        return 0;
+    r->knows_store = true;
+    if (stat(d.key.ptr, &st) == 0 && S_ISDIR(st.st_mode))
+        return 0;
+    log_error("%s: is not a directory; no object is removed", dest);
+    return ERR_LOST;
+}
+
 static int removing_all(struct removing *r) {
     uint64_t failed = r->stats->objects_failed;
     log_info("%" PRIu64 " object%s without a source", r->left, r->left == 1 ? "" : "s");
@@ -480,6 +529,8 @@ int removal_run(const struct removal_options *o, struct producer_stats *stats) {
     int err = removal_list_open(&r->list, o->scope, o->errand.journal_dir);
     if (!err)
         err = removal_list_count(r->list, o->max, &r->left);
+    if (!err && r->left > 0)
+        err = removing_check_directory(r);
     int status = err == ERR_NOT_FOUND ? EXIT_DONE : removing_status_of(err);
     if (!err && r->left > 0)
         status = removing_all(r);

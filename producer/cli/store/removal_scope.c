@@ -53,11 +53,25 @@ static const char *removal_name_in(const struct producer_tree *tree, const char 
     return removal_name_is_plain(src + len + 1) ? src + len + 1 : NULL;
 }
 
+/* The destination is a file of one of the trees: DEST is above a SRC. */
+static bool removal_is_in_trees(const struct removal_scope *s, struct slice dest) {
+    struct dest d;
+    struct buf path = BUF_INIT;
+    bool is = dest_parse(dest, &d) != 0 || d.scheme == DEST_FILE;
+    if (is && dest_parse(dest, &d) == 0 && buf_add_slice(&path, d.key) == 0) {
+        is = false;
+        for (size_t i = 0; !is && i < s->tree_count; i++)
+            is = removal_name_in(&s->trees[i], path.data) != NULL;
+    }
+    buf_release(&path);
+    return is;
+}
+
 int removal_scope_find(const struct removal_scope *s, const char *src, struct slice source, struct slice dest,
                        const struct producer_tree **tree, const char **name) {
     struct buf url = BUF_INIT;
     int err = ERR_NOT_FOUND;
-    if (!slice_equal(source, slice_of(s->source_name)))
+    if (!slice_equal(source, slice_of(s->source_name)) || removal_is_in_trees(s, dest))
         return ERR_NOT_FOUND;
     for (size_t i = 0; err == ERR_NOT_FOUND && i < s->tree_count; i++) {
         *tree = &s->trees[i];

@@ -1,5 +1,6 @@
 #include "producer/cli/store/removal_source.h"
 
+#include "system/fileid.h"
 #include "system/log.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -13,12 +14,16 @@ enum removal_source removal_source_judge(int error, const struct stat *st) {
 
 /* ---- the directories above it ---- */
 
-/* A disk that was unmounted leaves an empty directory. */
-static int removal_tree_check(const struct producer_tree *tree) {
+static bool removal_tree_is(const struct producer_tree *tree, int fd) {
     struct stat st;
+    return fstat(fd, &st) == 0 && st.st_dev == tree->dev && (st.st_ino == tree->ino || !fileid_inodes_are_stable(fd));
+}
+
+/* A disk that was unmounted leaves an empty directory; another directory may have taken its name. */
+static int removal_tree_check(const struct producer_tree *tree) {
     int fd = open(tree->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    bool is_there = fd != -1 && fstat(fd, &st) == 0 && st.st_dev == tree->dev;
-    const char *why = fd == -1 ? strerror(errno) : "it is on another file system than at the start";
+    const char *why = fd == -1 ? strerror(errno) : "it is another directory than at the start";
+    bool is_there = fd != -1 && removal_tree_is(tree, fd);
     if (!is_there)
         log_error("%s: %s; no object without a source is removed", tree->path, why);
     if (fd != -1)

@@ -351,13 +351,13 @@ static void test_a_stray_put_does_not_end_a_removal(void **state) {
 
 /* ---- memory ---- */
 
-static void test_beyond_the_bound_a_producer_asks_again(void **state) {
+static void test_beyond_the_bound_a_removal_is_refused(void **state) {
     (void)state;
     struct id128 id = finish();
     unsigned index = world.c->peers.producers[0]->producer;
     for (uint64_t dest = 1; dest <= REMOVALS_MAX; dest++)
         assert_int_equal(removals_add(&world.c->removals, dest, index, 0), 0);
-    assert_waits(removal('P', id, REMOVAL_BEGINS));
+    assert_refused(removal('P', id, REMOVAL_BEGINS), "too many objects are being removed");
     assert_counts(0, 0);
     assert_int_equal(plan('Q', SRC, COMPARE_TIMES, 0).state, PLANNED_DONE);
     removals_end(&world.c->removals, 7, index);
@@ -409,19 +409,54 @@ static void test_an_upload_that_began_after_a_removal_goes_on_after_a_restart(vo
     assert_true(id_equal(&p.upload, &next));
 }
 
-static void test_nothing_waits_when_no_uploader_can_be_left(void **state) {
+static bool stops_cleanly(void) {
+    bool clean;
+    assert_int_equal(consumer_stop(world.c, &clean), 0);
+    return clean;
+}
+
+static void test_a_stop_during_a_removal_is_not_clean(void **state) {
     (void)state;
     struct id128 id = finish();
-    bool clean;
     assert_answered(removal('P', id, REMOVAL_BEGINS), id);
-    assert_int_equal(consumer_stop(world.c, &clean), 0);
-    assert_true(clean);
+    assert_false(stops_cleanly());
     restart();
+    assert_waits(removal('Q', id, REMOVAL_BEGINS));
+    consumer_skip_grace(world.c); /* all former holders are dead; a store may still have a request of them */
     assert_answered(removal('Q', id, REMOVAL_BEGINS), id);
-    restart();
-    consumer_skip_grace(world.c); /* all former holders are known to be dead */
+    assert_waits(removal('Q', id, REMOVAL_DONE));
+    world_advance(world.o.lease_ms);
+    assert_answered(removal('Q', id, REMOVAL_DONE), id);
+    assert_counts(1, 1);
+    assert_true(stops_cleanly());
+}
+
+/* Its producer left with objects of a request without an answer. */
+static void test_a_stop_soon_after_a_removal_is_not_clean(void **state) {
+    (void)state;
+    struct id128 id = finish();
     assert_answered(removal('P', id, REMOVAL_BEGINS), id);
-    assert_counts(1, 0);
+    world_bye('P');
+    assert_false(stops_cleanly());
+    restart();
+    consumer_skip_grace(world.c);
+    assert_waits(plan('Q', SRC, COMPARE_TIMES, 0));
+    world_advance(world.o.lease_ms);
+    assert_new(plan('Q', SRC, COMPARE_TIMES, 0), id);
+}
+
+static void test_a_repeated_begin_does_not_meet_later_plans(void **state) {
+    (void)state;
+    struct id128 id = finish();
+    struct id128 left = plan('Q', "/src/b", COMPARE_TIMES, 0).upload;
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, left, 0), "").kind, VERDICT_GRANT);
+    world_bye('Q');
+    world_bye('U');
+    world_hello('U', ROLE_UPLOADER);
+    assert_answered(removal('P', id, REMOVAL_BEGINS), id);
+    world_hello('Q', ROLE_PRODUCER);
+    (void)plan('Q', "/src/b", COMPARE_TIMES, 0);
+    assert_answered(removal('P', id, REMOVAL_BEGINS), id); /* the first answer was late */
 }
 
 static void test_a_snapshot_keeps_the_mark(void **state) {
@@ -454,6 +489,8 @@ static void test_a_producer_that_outlived_a_consumer_begins_no_removal(void **st
     world_answer('P', MSG_WELCOME);
     assert_refused(removal('P', id, REMOVAL_BEGINS), "run the command again");
     assert_refused(removal_at('P', other, "s3://bucket/b", REMOVAL_BEGINS, false), "run the command again");
+    assert_waits(removal('P', id, REMOVAL_DONE));
+    world_advance(world.o.lease_ms);
     assert_answered(removal('P', id, REMOVAL_DONE), id); /* the answer to its job came before */
     assert_counts(1, 1);
     world_deliver('Q', &m); /* repeated after its WELCOME */
@@ -474,8 +511,10 @@ UNIT_MAIN(WORLD_TEST(test_the_begin_and_the_end_of_a_removal_are_recorded_once),
           WORLD_TEST(test_the_removals_of_a_producer_that_left_last_one_lease_time_more),
           WORLD_TEST(test_a_pause_of_the_consumer_shortens_no_removal),
           WORLD_TEST(test_an_upload_that_is_being_removed_is_not_forgotten),
-          WORLD_TEST(test_a_stray_put_does_not_end_a_removal), WORLD_TEST(test_beyond_the_bound_a_producer_asks_again),
+          WORLD_TEST(test_a_stray_put_does_not_end_a_removal), WORLD_TEST(test_beyond_the_bound_a_removal_is_refused),
           WORLD_TEST(test_after_a_restart_marked_uploads_count_as_being_removed_for_a_lease_time),
           WORLD_TEST(test_an_upload_that_began_after_a_removal_goes_on_after_a_restart),
-          WORLD_TEST(test_nothing_waits_when_no_uploader_can_be_left), WORLD_TEST(test_a_snapshot_keeps_the_mark),
+          WORLD_TEST(test_a_stop_during_a_removal_is_not_clean),
+          WORLD_TEST(test_a_stop_soon_after_a_removal_is_not_clean),
+          WORLD_TEST(test_a_repeated_begin_does_not_meet_later_plans), WORLD_TEST(test_a_snapshot_keeps_the_mark),
           WORLD_TEST(test_a_producer_that_outlived_a_consumer_begins_no_removal))

@@ -1,10 +1,14 @@
-/* delete: files at the destination are removed. The linker wraps unlinkat, fsync and fstatat (tests.cmake): a call fails,
- * calls are counted, a lookup also finds a name in another case. */
+/* delete: files at the destination are removed. The linker wraps unlinkat, fsync, fdopendir, fstatat, fstatfs and openat2_open
+ * (tests.cmake): a call fails, calls are counted, a lookup also finds a name in another case. */
 #include "file_fixture.h"
 #include "pure/listing.h"
+#include "system/openat2.h"
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <strings.h>
+#include <sys/vfs.h>
 
 #define KEYS_MAX 6
 
@@ -14,6 +18,9 @@ static struct {
     unsigned unlinks, syncs;
     int sync_error;      /* of fsync; 0: it works */
     bool folds;          /* lookups find names in another case */
+    bool is_unlisted;    /* no directory can be listed */
+    bool keeps_case;     /* a file system of a type that does not fold */
+    const char *alias;   /* finds the file "stored", too */
     struct task *leased; /* its lease ends with the first unlinkat */
 } system_calls;
 
@@ -23,6 +30,22 @@ int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 int __real_fstatat(int dir_fd, const char *name, struct stat *st, int flags);
 int __wrap_fstatat(int dir_fd, const char *name, struct stat *st, int flags);
+int __wrap_fstatfs(int fd, struct statfs *fs);
+DIR *__real_fdopendir(int fd);
+DIR *__wrap_fdopendir(int fd);
+int __real_openat2_open(int dir_fd, const char *path, int flags, uint64_t resolve);
+int __wrap_openat2_open(int dir_fd, const char *path, int flags, uint64_t resolve);
+
+int __wrap_fstatfs(int fd, struct statfs *fs) {
+    (void)fd;
+    *fs = (struct statfs){.f_type = system_calls.keeps_case ? TMPFS_MAGIC : MSDOS_SUPER_MAGIC};
+    return 0;
+}
+
+DIR *__wrap_fdopendir(int fd) {
+    errno = EACCES;
+    return system_calls.is_unlisted ? NULL : __real_fdopendir(fd);
+}
 
 int __wrap_unlinkat(int dir_fd, const char *name, int flags) {
     system_calls.unlinks++;
@@ -43,7 +66,7 @@ int __wrap_fsync(int fd) {
 
 /* Finds the entry of the same name in another case. */
 static int stat_folded(int dir_fd, const char *name, struct stat *st, int flags) {
-    DIR *dir = fdopendir(openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    DIR *dir = __real_fdopendir(openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     int rc = -1;
     assert_non_null(dir);
     for (struct dirent *e; rc == -1 && (e = readdir(dir));)
@@ -55,8 +78,22 @@ static int stat_folded(int dir_fd, const char *name, struct stat *st, int flags)
 }
 
 int __wrap_fstatat(int dir_fd, const char *name, struct stat *st, int flags) {
+    if (system_calls.alias && strcmp(name, system_calls.alias) == 0)
+        name = "stored";
     int rc = __real_fstatat(dir_fd, name, st, flags);
     return rc == -1 && system_calls.folds ? stat_folded(dir_fd, name, st, flags) : rc;
+}
+
+/* Of names in another case only small letters are found. */
+int __wrap_openat2_open(int dir_fd, const char *path, int flags, uint64_t resolve) {
+    char small[300];
+    int fd = __real_openat2_open(dir_fd, path, flags, resolve);
+    if (fd != -1 || !system_calls.folds)
+        return fd;
+    snprintf(small, sizeof small, "%s", path);
+    for (char *c = small; *c; c++)
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+    return __real_openat2_open(dir_fd, small, flags, resolve);
 }
 
 static struct slice keys[KEYS_MAX];
@@ -292,13 +329,55 @@ static void test_a_name_that_ends_with_a_slash_is_kept(void **state) {
     assert_keeps("d/", "Is a directory");
 }
 
-/* Another source has made it. */
-static void test_a_file_of_another_spelling_is_kept(void **state) {
+/* The name has no file of its own any more. The file there belongs to the other spelling. */
+static void test_a_file_of_another_case_stays_and_the_name_is_gone(void **state) {
     (void)state;
     put("b/readme");
+    assert_int_equal(mkdir(path_of("b/folder"), 0700), 0);
     system_calls.folds = true;
-    assert_keeps("b/README", "the file there has another spelling of this name, and was kept");
-    assert_true(is_there("b/readme"));
+    assert_all_gone(run((const char *const[]){"b/README", "b/Folder", NULL}));
+    assert_true(is_there("b/readme") && is_there("b/folder"));
+    assert_int_equal(system_calls.unlinks, 0);
+}
+
+/* A list takes long in a large directory. */
+static void test_a_name_without_letters_needs_no_list_where_case_counts(void **state) {
+    (void)state;
+    put("sub/123");
+    system_calls.keeps_case = true;
+    system_calls.is_unlisted = true;
+    assert_all_gone(run((const char *const[]){"sub/123", NULL}));
+    assert_false(is_there("sub/123"));
+}
+
+/* A name without letters cannot show that case is folded. */
+static void test_a_file_in_a_directory_of_another_case_stays(void **state) {
+    (void)state;
+    put("sub/123");
+    put("sub/deep/4");
+    system_calls.folds = true;
+    assert_all_gone(run((const char *const[]){"Sub/123", "sub/Deep/4", NULL}));
+    assert_true(is_there("sub/123") && is_there("sub/deep/4"));
+    assert_int_equal(system_calls.unlinks, 0);
+    assert_all_gone(run((const char *const[]){"sub/123", "sub/deep/4", NULL}));
+    assert_true(!is_there("sub/123") && !is_there("sub/deep/4"));
+}
+
+/* Perhaps the file system has changed the name that it was given. */
+static void test_a_file_of_another_name_is_kept(void **state) {
+    (void)state;
+    put("b/stored");
+    system_calls.alias = "1";
+    assert_keeps("b/1", "the file there has another spelling of this name, and was kept");
+    assert_true(is_there("b/stored"));
+}
+
+static void test_a_file_whose_spelling_cannot_be_known_is_kept(void **state) {
+    (void)state;
+    put("b/1");
+    system_calls.is_unlisted = true;
+    assert_keeps("b/1", "its directory cannot be listed, so its spelling is not known, and it was kept");
+    assert_true(is_there("b/1"));
 }
 
 static void test_a_file_of_this_spelling_is_removed_where_case_does_not_count(void **state) {
@@ -459,7 +538,10 @@ UNIT_MAIN(
     DELETE_TEST(test_a_directory_is_kept), DELETE_TEST(test_a_fifo_is_kept),
     DELETE_TEST(test_a_file_behind_a_symlink_is_kept), DELETE_TEST(test_a_file_directly_behind_a_symlink_is_kept),
     DELETE_TEST(test_a_file_outside_is_kept), DELETE_TEST(test_a_name_that_ends_with_a_slash_is_kept),
-    DELETE_TEST(test_a_file_of_another_spelling_is_kept),
+    DELETE_TEST(test_a_file_of_another_case_stays_and_the_name_is_gone),
+    DELETE_TEST(test_a_name_without_letters_needs_no_list_where_case_counts),
+    DELETE_TEST(test_a_file_in_a_directory_of_another_case_stays), DELETE_TEST(test_a_file_of_another_name_is_kept),
+    DELETE_TEST(test_a_file_whose_spelling_cannot_be_known_is_kept),
     DELETE_TEST(test_a_file_of_this_spelling_is_removed_where_case_does_not_count),
     DELETE_TEST(test_a_file_that_cannot_be_removed_is_listed), DELETE_TEST(test_an_error_of_all_files_fails_the_job),
     DELETE_TEST(test_an_error_that_every_host_has_is_listed), DELETE_TEST(test_an_error_that_passes_is_tried_again),

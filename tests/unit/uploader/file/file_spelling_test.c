@@ -23,7 +23,7 @@ static struct {
     bool folds;
     const char *alias, *stored;
     long fs_type;
-    bool is_unlisted;
+    bool is_unlisted, only_once; /* listing fails; the first time only */
     unsigned lookups;
 } disk;
 
@@ -34,8 +34,11 @@ DIR *__real_fdopendir(int fd);
 DIR *__wrap_fdopendir(int fd);
 
 DIR *__wrap_fdopendir(int fd) {
+    if (!disk.is_unlisted)
+        return __real_fdopendir(fd);
+    disk.is_unlisted = !disk.only_once;
     errno = ENOMEM;
-    return disk.is_unlisted ? NULL : __real_fdopendir(fd);
+    return NULL;
 }
 
 /* Finds the entry of the same name in another case. */
@@ -349,6 +352,52 @@ static void test_the_list_of_file_systems_has_an_end(void **state) {
     file_path_close(&p);
 }
 
+/* --- of a file that is to be removed --- */
+
+/* How the names of an existing destination are listed. The probe has its own name. */
+static int match(const char *name) {
+    struct file_path p = open_dest(name);
+    file_spelling_probe(&spelling, &p, p.name);
+    int found = file_spelling_match(&spelling, allow, slice_of(url), &p);
+    file_path_close(&p);
+    return found;
+}
+
+static void test_a_match_tells_another_case_from_another_name(void **state) {
+    (void)state;
+    disk.folds = true;
+    file_put_text("README", "");
+    file_put_text(DECOMPOSED, "");
+    assert_int_equal(match("README"), SPELLING_SAME);
+    assert_int_equal(match("readme"), SPELLING_OTHER_CASE);
+    disk.alias = COMPOSED;
+    disk.stored = DECOMPOSED;
+    assert_int_equal(match(COMPOSED), SPELLING_OTHER);
+}
+
+static void test_a_match_needs_no_search_where_case_counts(void **state) {
+    (void)state;
+    disk.fs_type = EXT4_SUPER_MAGIC;
+    file_put_text("README", "");
+    disk.is_unlisted = true;
+    assert_int_equal(match("README"), SPELLING_SAME);
+}
+
+/* Names without letters show no folding, but their directories may have another spelling. */
+static void test_a_match_searches_where_the_probe_shows_nothing(void **state) {
+    (void)state;
+    assert_int_equal(mkdir("sub", 0700), 0);
+    file_put_text("sub/12", "");
+    file_put_text("34", "");
+    assert_int_equal(match("34"), SPELLING_SAME);
+    assert_int_equal(match("sub/12"), SPELLING_SAME);
+    disk.alias = "1_";
+    disk.stored = "12";
+    assert_int_equal(match("sub/1_"), SPELLING_OTHER);
+    disk.is_unlisted = true;
+    assert_true(match("34") < 0);
+}
+
 /* Its entries are not known, so no other file is named. */
 static void test_a_directory_that_cannot_be_listed_shows_no_spelling(void **state) {
     (void)state;
@@ -357,6 +406,15 @@ static void test_a_directory_that_cannot_be_listed_shows_no_spelling(void **stat
     unsigned before = descriptors_count();
     assert_null(other_spelling("readme"));
     assert_int_equal(descriptors_count(), before);
+}
+
+static void test_a_directory_that_cannot_be_listed_hides_no_spelling_below_it(void **state) {
+    (void)state;
+    assert_int_equal(mkdir("docs", 0700), 0);
+    file_put_text("docs/README", "");
+    disk.folds = disk.is_unlisted = disk.only_once = true;
+    assert_string_equal(other_spelling("docs/readme"), "README");
+    assert_false(disk.is_unlisted);
 }
 
 static void test_a_destination_is_read_to_its_end(void **state) {
@@ -392,6 +450,9 @@ UNIT_MAIN(TEST(test_a_name_in_another_case_is_found), TEST(test_a_directory_in_a
           TEST(test_file_systems_that_compare_bytes_are_not_searched),
           TEST(test_a_name_that_is_stored_in_another_spelling_is_lost), TEST(test_no_name_is_lost_where_case_counts),
           TEST(test_a_mixed_name_shows_that_case_is_kept), TEST(test_a_mixed_name_uses_the_first_and_last_letters),
-          TEST(test_the_list_of_file_systems_has_an_end),
-          TEST(test_a_directory_that_cannot_be_listed_shows_no_spelling), TEST(test_a_destination_is_read_to_its_end),
-          TEST(test_dots_are_no_spellings))
+          TEST(test_the_list_of_file_systems_has_an_end), TEST(test_a_match_tells_another_case_from_another_name),
+          TEST(test_a_match_needs_no_search_where_case_counts),
+          TEST(test_a_match_searches_where_the_probe_shows_nothing),
+          TEST(test_a_directory_that_cannot_be_listed_shows_no_spelling),
+          TEST(test_a_directory_that_cannot_be_listed_hides_no_spelling_below_it),
+          TEST(test_a_destination_is_read_to_its_end), TEST(test_dots_are_no_spellings))

@@ -442,6 +442,38 @@ static void test_a_deadline_that_moves_counts_as_it_is_when_the_request_leaves(v
     http_cancel(http, transfer);
 }
 
+/* A stopped process goes on in the middle of a body. */
+static void test_a_body_stops_at_its_deadline(void **state) {
+    (void)state;
+    struct http_request r = {.method = "POST",
+                             .url = url,
+                             .body_length = ENDLESS,
+                             .read = read_body,
+                             .deadline_ms = &deadline_ms,
+                             .reply_max = 1000,
+                             .done = on_done};
+    deadline_ms = world.now_ms + 1;
+    assert_int_equal(http_start(http, &r, &transfer), 0);
+    send_until_full();
+    peer_read();
+    uint64_t before = call.position;
+    for (int i = 0; i < TURNS && call.position == before; i++)
+        turn();
+    assert_true(call.position > before); /* it goes on while there is time */
+    before = call.position;
+    world.now_ms++;
+    for (int i = 0; i < TURNS && !call.done; i++) {
+        peer_read();
+        turn();
+    }
+    assert_true(call.done);
+    assert_int_equal(call.reply.error, ERR_BUSY);
+    assert_true(call.reply.connected);
+    assert_int_equal(call.position, before);
+    peer_read();
+    assert_int_equal(recv(peer, &(char){0}, 1, 0), 0); /* the connection was closed, without the rest */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 UNIT_MAIN(TEST(test_a_reply_may_take_the_response_timeout),
           TEST(test_the_response_timeout_ends_after_its_last_millisecond),
@@ -451,4 +483,5 @@ UNIT_MAIN(TEST(test_a_reply_may_take_the_response_timeout),
           TEST(test_errors_of_libcurl), TEST(test_an_unknown_issuer_is_told_from_other_problems),
           TEST(test_the_status_of_a_proxy), TEST(test_a_request_that_was_sent_once_was_connected),
           TEST(test_a_limit_of_zero_is_the_usual_one), TEST(test_a_request_does_not_leave_at_its_deadline),
-          TEST(test_a_deadline_that_moves_counts_as_it_is_when_the_request_leaves))
+          TEST(test_a_deadline_that_moves_counts_as_it_is_when_the_request_leaves),
+          TEST(test_a_body_stops_at_its_deadline))

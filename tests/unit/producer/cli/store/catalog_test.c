@@ -61,6 +61,7 @@ static void carry(uint8_t id, const char *dest, int64_t since_us) {
     struct record r = about(EV_CARRY, id, dest, 1);
     r.has |= HAS_SRC | HAS_CRC | HAS_SINCE;
     r.src = slice_of("/src");
+    r.endpoint = slice_of("http://e");
     r.kind = slice_of(CARRY_FINISHED);
     r.since_ns = since_us * 1000;
     lines_add(&test_journal, &r);
@@ -218,6 +219,29 @@ static void test_only_objects_under_the_given_destinations_are_wanted(void **sta
     assert_end();
 }
 
+/* The same bucket and key at another endpoint is another object. */
+static void test_one_url_at_two_endpoints_is_two_objects(void **state) {
+    (void)state;
+    put_at(1, "s3://bkt/1", "http://e");
+    put_at(2, "s3://bkt/1", "http://f");
+    upload(3, "s3://bkt/2", "http://f");
+    upload(4, "s3://bkt/2", "http://e");
+    put_at(5, "s3://bkt/1", "http://f"); /* replaces 2 only */
+    static const uint8_t ids[][2] = {{1, 4}, {3, 5}};
+    for (int sources = 0; sources < 2; sources++) {
+        options.sources = sources;
+        open_it();
+        assert_int_equal(catalog_store_count(catalog), 2);
+        for (size_t i = 0; i < 2; i++) {
+            assert_int_equal(catalog_store(catalog, i)->objects, 2);
+            rewind_to(i, 0);
+            next(ids[i][0]);
+            next(ids[i][1]);
+            assert_end();
+        }
+    }
+}
+
 /* The endpoint is in the record of its begin, the checksums in those of its chunks. */
 static void test_an_upload_in_chunks_has_their_checksums(void **state) {
     (void)state;
@@ -243,9 +267,21 @@ static void test_a_carried_record_counts_by_its_own_time(void **state) {
     carry(2, "s3://bkt/1", 1);
     carry(3, "s3://bkt/3", 1);
     open_it();
-    assert_int_equal(catalog_store_count(catalog), 2); /* the carried one has no endpoint */
+    assert_int_equal(catalog_store_count(catalog), 1);
     rewind_to(0, 0);
     next(1);
+    next(3);
+    assert_end();
+}
+
+static void test_an_object_that_is_carried_on_is_there_once(void **state) {
+    (void)state;
+    put(1, "s3://bkt/1");
+    carry(1, "s3://bkt/1", INT64_C(1963700000000000));
+    open_it();
+    assert_int_equal(catalog_store(catalog, 0)->objects, 1);
+    rewind_to(0, 0);
+    assert_int_equal(next(1).position, test_journal.seq);
     assert_end();
 }
 
@@ -335,6 +371,23 @@ static void test_a_removal_concerns_only_its_own_upload(void **state) {
     assert_only(2, false);
 }
 
+static void test_a_removal_concerns_only_its_own_endpoint(void **state) {
+    (void)state;
+    put_at(1, "s3://bkt/1", "http://e");
+    put_at(2, "s3://bkt/1", "http://f");
+    removal(EV_DELETING, 1, "s3://bkt/1");
+    open_it();
+    assert_int_equal(catalog_store(catalog, 0)->objects, 0);
+    assert_int_equal(catalog_store(catalog, 1)->objects, 1);
+    assert_only(1, true); /* in the first store */
+    removal(EV_DELETE, 1, "s3://bkt/1");
+    open_it();
+    assert_int_equal(catalog_store(catalog, 0)->objects, 0);
+    rewind_to(1, 0);
+    next(2);
+    assert_end();
+}
+
 static void test_a_record_that_is_carried_on_does_not_undo_a_removal(void **state) {
     (void)state;
     put(1, "s3://bkt/1");
@@ -378,21 +431,21 @@ static void test_a_journal_that_is_missing_is_an_error(void **state) {
 }
 
 #define CATALOG_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-UNIT_MAIN(CATALOG_TEST(test_an_empty_journal_has_no_objects),
-          CATALOG_TEST(test_the_newest_record_of_a_destination_counts),
-          CATALOG_TEST(test_a_position_continues_after_its_object),
-          CATALOG_TEST(test_a_forgotten_object_is_left_out_until_it_is_there_again),
-          CATALOG_TEST(test_each_endpoint_and_bucket_is_a_store),
-          CATALOG_TEST(test_an_endpoint_that_is_given_replaces_the_recorded_ones),
-          CATALOG_TEST(test_only_objects_under_the_given_destinations_are_wanted),
-          CATALOG_TEST(test_an_upload_in_chunks_has_their_checksums),
-          CATALOG_TEST(test_a_carried_record_counts_by_its_own_time),
-          CATALOG_TEST(test_records_of_dropped_files_do_not_count),
-          CATALOG_TEST(test_a_line_that_cannot_be_read_is_left_out_and_logged),
-          CATALOG_TEST(test_what_verify_recorded_is_no_object),
-          CATALOG_TEST(test_an_object_that_was_removed_is_left_out),
-          CATALOG_TEST(test_an_interrupted_removal_is_an_object_only_when_it_is_wanted),
-          CATALOG_TEST(test_a_removal_concerns_only_its_own_upload),
-          CATALOG_TEST(test_a_record_that_is_carried_on_does_not_undo_a_removal),
-          CATALOG_TEST(test_an_object_has_the_source_of_its_upload),
-          CATALOG_TEST(test_a_journal_that_is_missing_is_an_error))
+UNIT_MAIN(
+    CATALOG_TEST(test_an_empty_journal_has_no_objects), CATALOG_TEST(test_the_newest_record_of_a_destination_counts),
+    CATALOG_TEST(test_a_position_continues_after_its_object),
+    CATALOG_TEST(test_a_forgotten_object_is_left_out_until_it_is_there_again),
+    CATALOG_TEST(test_each_endpoint_and_bucket_is_a_store), CATALOG_TEST(test_one_url_at_two_endpoints_is_two_objects),
+    CATALOG_TEST(test_an_endpoint_that_is_given_replaces_the_recorded_ones),
+    CATALOG_TEST(test_only_objects_under_the_given_destinations_are_wanted),
+    CATALOG_TEST(test_an_upload_in_chunks_has_their_checksums),
+    CATALOG_TEST(test_a_carried_record_counts_by_its_own_time),
+    CATALOG_TEST(test_an_object_that_is_carried_on_is_there_once),
+    CATALOG_TEST(test_records_of_dropped_files_do_not_count),
+    CATALOG_TEST(test_a_line_that_cannot_be_read_is_left_out_and_logged),
+    CATALOG_TEST(test_what_verify_recorded_is_no_object), CATALOG_TEST(test_an_object_that_was_removed_is_left_out),
+    CATALOG_TEST(test_an_interrupted_removal_is_an_object_only_when_it_is_wanted),
+    CATALOG_TEST(test_a_removal_concerns_only_its_own_upload),
+    CATALOG_TEST(test_a_removal_concerns_only_its_own_endpoint),
+    CATALOG_TEST(test_a_record_that_is_carried_on_does_not_undo_a_removal),
+    CATALOG_TEST(test_an_object_has_the_source_of_its_upload), CATALOG_TEST(test_a_journal_that_is_missing_is_an_error))

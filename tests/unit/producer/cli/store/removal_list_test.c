@@ -20,8 +20,11 @@ static int set_up(void **state) {
     assert_true(mkdir("src", 0700) == 0 && mkdir("other", 0700) == 0 && stat("src", &st) == 0);
     snprintf(top, sizeof top, "%s/src", here);
     snprintf(other, sizeof other, "%s/other", here);
-    trees[0] = (struct producer_tree){.path = top, .dest = dests[0], .dev = st.st_dev};
-    trees[1] = (struct producer_tree){.path = other, .dest = dests[1], .dev = st.st_dev};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(stat(i ? other : top, &st), 0);
+        trees[i] =
+            (struct producer_tree){.path = i ? other : top, .dest = dests[i], .dev = st.st_dev, .ino = st.st_ino};
+    }
     scope = (struct removal_scope){.trees = trees, .tree_count = 1, .source_name = no_name, .endpoint = store};
     return 0;
 }

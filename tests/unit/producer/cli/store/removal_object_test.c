@@ -94,7 +94,7 @@ static void test_a_file_is_untouched_until_it_changes(void **state) {
     assert_false(removal_object_is_untouched(&st, &o));
 }
 
-/* ---- files whose bytes are read ---- */
+/* ---- files that are read back ---- */
 
 #define LARGE (2 * (uint64_t)CHUNK_SIZE_DEFAULT + 1)
 

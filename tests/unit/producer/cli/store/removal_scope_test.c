@@ -44,6 +44,16 @@ static void test_another_destination_is_not_its_own(void **state) {
     assert_null(find("/data/run/a", "file:///bkt/p/a"));
 }
 
+/* DEST is above a SRC. */
+static void test_a_destination_in_a_tree_is_not_its_own(void **state) {
+    struct producer_tree tree_of[] = {{OWNED("/d/src"), OWNED("file:///d"), 1}};
+    const struct removal_scope s = {.trees = tree_of, .tree_count = 1, .source_name = OWNED("")};
+    const struct producer_tree *tree;
+    (void)state;
+    assert_string_equal(find_in(&s, "/d/src/a", "", "file:///d/a", &tree), "a");
+    assert_null(find_in(&s, "/d/src/src/a", "", "file:///d/src/a", &tree));
+}
+
 static void test_a_file_of_another_directory_is_not_its_own(void **state) {
     (void)state;
     assert_null(find("/data/a", "s3://bkt/p/a"));
@@ -94,6 +104,7 @@ static void test_without_directories_there_are_none(void **state) {
 
 UNIT_MAIN(cmocka_unit_test(test_a_file_of_a_tree_with_its_own_destination),
           cmocka_unit_test(test_another_destination_is_not_its_own),
+          cmocka_unit_test(test_a_destination_in_a_tree_is_not_its_own),
           cmocka_unit_test(test_a_file_of_another_directory_is_not_its_own),
           cmocka_unit_test(test_a_source_of_another_name_is_not_its_own),
           cmocka_unit_test(test_names_that_a_walk_never_makes_are_not_its_own),

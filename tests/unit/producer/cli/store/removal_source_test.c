@@ -21,7 +21,7 @@ static int set_up(void **state) {
     assert_int_equal(mkdir("src", 0700), 0);
     assert_int_equal(stat("src", &st), 0);
     snprintf(top, sizeof top, "%s/src", root);
-    tree = (struct producer_tree){.path = top, .dest = top, .dev = st.st_dev};
+    tree = (struct producer_tree){.path = top, .dest = top, .dev = st.st_dev, .ino = st.st_ino};
     scope = (struct removal_scope){.trees = &tree, .tree_count = 1};
     filters = (struct selection_options){.ignore_case = false};
     return 0;
@@ -147,8 +147,11 @@ static void test_without_the_tree_nothing_is_gone(void **state) {
     (void)state;
     assert_int_equal(look("gone"), REMOVAL_SOURCE_GONE);
     tree.dev++;
-    assert_lost("another file system than at the start; no object without a source is removed");
+    assert_lost("another directory than at the start; no object without a source is removed");
     tree.dev--;
+    tree.ino++; /* moved away, and made again */
+    assert_lost("another directory than at the start; no object");
+    tree.ino--;
     assert_int_equal(rename("src", "moved"), 0);
     assert_lost("No such file or directory; no object");
     assert_int_equal(symlink("moved", "src"), 0);
