@@ -549,6 +549,39 @@ def test_a_request_that_is_refused_removes_nothing(box):
         assert len(box.records("deleting")) == 2 and len(box.records("delete")) == 2
 
 
+def test_a_missing_bucket_says_nothing_about_its_objects(box):
+    """The store answers 404 for each of them."""
+    target, src = Directory(box), tree(box, large=False)
+
+    def before(request):
+        return Answer(404) if request.kind == "head" else refuse(404, "NoSuchBucket")
+
+    with MemoryStore() as store:
+        target.url, target.args, target.env = "s3://bucket/p/", ("--endpoint-url", store.endpoint), store.env
+        cp(box, target)
+        (src / "f1").unlink()
+        store.before = before
+        done = cp(box, target, status=1)
+        assert "NoSuchBucket" in done.stderr and "; no object is removed\n" in done.stderr, done.stderr
+        assert not box.records("deleting")
+        store.before = None
+        assert last_line(cp(box, target)) == "s3://bucket/p/: 1 object removed"
+
+
+def test_a_missing_destination_says_nothing_about_its_objects(box):
+    """A disk that is not mounted."""
+    target, src = Directory(box), box.dir / "src"
+    random_file(src / "f1", 10)
+    cp(box, target)
+    (src / "f1").unlink()
+    os.rename(target.top, box.dir / "unmounted")
+    done = cp(box, target, status=1)
+    assert f"chunklift: {target.url}: is not a directory; no object is removed\n" in done.stderr, done.stderr
+    assert not box.records("deleting")
+    os.rename(box.dir / "unmounted", target.top)
+    assert last_line(cp(box, target)) == f"{target.url}: 1 object removed"
+
+
 def test_an_object_that_the_store_refuses_to_show_is_kept(box):
     target, src = Directory(box), tree(box, large=False)
 
