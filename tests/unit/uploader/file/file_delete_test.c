@@ -135,6 +135,7 @@ static bool is_there(const char *name) {
 /* The task removes the files of these names. */
 static void prepare(const char *const *names) {
     size_t count = 0;
+    task_keys_release(&task); /* of an earlier run */
     task = task_make(JOB_DELETE, "", 0);
     for (; names[count]; count++) {
         assert_true(count < KEYS_MAX);
