@@ -568,6 +568,33 @@ def test_a_missing_bucket_says_nothing_about_its_objects(box):
         assert last_line(cp(box, target)) == "s3://bucket/p/: 1 object removed"
 
 
+def test_an_account_that_may_not_list_uploads_removes_objects(box):
+    """The question whether the bucket is there stays without an answer."""
+    target, src = Directory(box), tree(box, large=False)
+
+    def before(request):
+        return refuse(403, "AccessDenied") if request.method == "GET" and "uploads" in request.query else None
+
+    with MemoryStore() as store:
+        target.url, target.args, target.env = "s3://bucket/p/", ("--endpoint-url", store.endpoint), store.env
+        store.before = before
+        cp(box, target)
+        (src / "f1").unlink()
+        assert last_line(cp(box, target)) == "s3://bucket/p/: 1 object removed"
+        assert store.count("uploads") > 0
+
+
+@pytest.mark.parametrize("url", ["s3://bucket", "s3://bucket/"])
+def test_a_whole_bucket_is_the_destination(box, url):
+    target, src = Directory(box), tree(box, large=False)
+    with MemoryStore() as store:
+        target.url, target.args, target.env = url, ("--endpoint-url", store.endpoint), store.env
+        cp(box, target)
+        (src / "f1").unlink()
+        cp(box, target)
+        assert "f1" not in store.objects and "f2" in store.objects
+
+
 def test_a_missing_destination_says_nothing_about_its_objects(box):
     """A disk that is not mounted."""
     target, src = Directory(box), box.dir / "src"

@@ -387,8 +387,10 @@ static void removing_on_ended(void *arg, void *of, enum fail_class class, const 
 }
 
 static void removing_on_failed(void *arg, const char *path, enum fail_class class, const char *reason) {
-    (void)arg, (void)class;
+    struct removing *r = arg;
+    (void)class;
     log_error("%s: %s", path, reason);
+    r->stopped = true;
 }
 
 static void removing_on_notice(void *arg, const char *text) {
@@ -504,11 +506,13 @@ static int removing_all(struct removing *r) {
     removing_end(r, &status);
     if (signals_stop_count() > 0)
         return exit_status_of_signal(signals_stop_signal());
-    bool incomplete = r->stopped || r->stats->objects_failed > failed;
     if (r->stats->objects_failed > UNREMOVED_SHOWN)
         log_error("%" PRIu64 " objects were not removed; %u of them are listed", r->stats->objects_failed,
                   UNREMOVED_SHOWN);
-    return status == EXIT_DONE && incomplete ? EXIT_SOME_FAILED : status;
+    if (status != EXIT_DONE && status != EXIT_SOME_FAILED)
+        return status;
+    /* the producer counts questions, also the one about the bucket, which may stay without an answer */
+    return r->stopped || r->stats->objects_failed > failed ? EXIT_SOME_FAILED : EXIT_DONE;
 }
 
 static int removing_status_of(int err) {
