@@ -92,7 +92,7 @@ struct producer_answer {
 
 /* The result of a question, for the journal. */
 struct producer_finding {
-    struct id128 upload; /* whose object was compared, or is removed */
+    struct id128 upload; /* its object was compared, or is removed */
     enum finding found;
     bool read;            /* the object was read back */
     enum removal removal; /* not REMOVAL_NONE: this is recorded, instead of found */

@@ -22,7 +22,7 @@ enum job_kind {
     JOB_READ,      /* read one range of the object back: its crc32c */
     JOB_LIST,      /* a page of the multipart uploads under the destination */
     JOB_DISCARD,   /* abort a multipart upload that the journal does not know */
-    JOB_DELETE,    /* remove objects, which the journal recorded, and whose sources are gone */
+    JOB_DELETE,    /* remove recorded objects without a source */
 };
 const char *job_kind_name(enum job_kind kind); /* "begin"; static storage */
 /* True: the job concerns no upload of the journal. It is not journaled, and belongs to the producer that

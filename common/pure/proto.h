@@ -121,12 +121,12 @@ enum compare {
     COMPARE_SIZE,    /* its size is that of the last object at the destination, whichever source that had */
     COMPARE_CONTENT, /* and so is its crc32c */
 };
-/* What a producer says of an object whose source is gone (--delete). */
+/* A producer about an object without a source (--delete). */
 enum removal {
     REMOVAL_NONE,
     REMOVAL_BEGINS, /* it is about to be removed: may it be? */
     REMOVAL_DONE,   /* it is gone */
-    REMOVAL_FAILED, /* it may be there, or gone: nobody is removing it any more */
+    REMOVAL_FAILED, /* it may be there or gone, and no request removes it any more */
 };
 struct plan_file {
     uint64_t index; /* the producer's own number; the answer repeats it */

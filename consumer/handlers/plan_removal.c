@@ -68,7 +68,7 @@ static int removal_begin(struct planning *p, struct planned_file *out) {
     if (p->file->ask)
         return removal_answer(p, out);
     int err = m ? 0 : removals_add(all, dest, p->peer->producer, now);
-    if (err == ERR_LIMIT) /* many that failed, whose end is not known */
+    if (err == ERR_LIMIT) /* many removals failed, and may still be carried out */
         return plan_refuse(out, "too many objects are being removed; run the command again");
     if (err)
         return 0;

@@ -57,7 +57,7 @@ struct journal_totals {
 
 /*
  * Calls each() for every upload: for ended ones in the order in which they ended, then for the
- * others in the order in which they began. For one whose object was removed each() is called a
+ * others in the order in which they began. When its object was removed, each() is called a
  * second time, at that point of the order, with UPLOAD_DELETED: then only id, dest, endpoint,
  * first_us and last_us are set. *u is valid during the call. A negative result of each()
  * ends the read and is returned. ERR_NOT_FOUND (logged): no such directory, or no journal in it.

@@ -380,7 +380,7 @@ static void test_the_end_of_a_removal_is_only_a_plan(void **state) {
     assert_int_equal(asked.ended, 0);
     assert_int_equal(planner_request(200 + PLAN_AGAIN_MS - 1, 2, list), 0);
     assert_int_equal(planner_request(200 + PLAN_AGAIN_MS, 3, list), 1);
-    planner_replan_all(&planner, 5000); /* so is one whose answer was lost with the consumer */
+    planner_replan_all(&planner, 5000); /* the consumer ended before it answered: the same again */
     assert_int_equal(planner_request(5000, 4, list), 1);
     assert_int_equal(list[0].removal, REMOVAL_DONE);
     answered.upload = removed;

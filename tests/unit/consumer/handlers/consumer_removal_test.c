@@ -1,4 +1,4 @@
-/* PLAN with `removal` (rule 19): the objects of finished uploads whose sources are gone, and the files that wait for them. */
+/* PLAN with `removal` (rule 19): recorded objects without a source, and files for their destinations, which wait. */
 #include "consumer_world.h"
 
 #define S3 "s3://bucket/key"
