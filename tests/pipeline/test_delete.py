@@ -609,6 +609,41 @@ def test_a_missing_destination_says_nothing_about_its_objects(box):
     assert last_line(cp(box, target)) == f"{target.url}: 1 object removed"
 
 
+def many_gone(box, store, count):
+    """Files in p/a and p/b have been sent, and are gone."""
+    target, src = Directory(box), box.dir / "src"
+    target.url, target.args, target.env = "s3://bucket/p/", ("--endpoint-url", store.endpoint), store.env
+    random_file(src / "stays", 1)
+    for name in "ab":
+        (src / name).mkdir()
+        for i in range(count):
+            (src / name / f"{i:04}-{'n' * 100}").write_bytes(b"x")
+        cp(box, target)
+    shutil.rmtree(src / "a")
+    shutil.rmtree(src / "b")
+    return target
+
+
+def test_requests_that_are_refused_do_not_keep_other_objects(box):
+    """Whole requests fail, those of the objects that were sent first."""
+    with MemoryStore() as store:
+        target = many_gone(box, store, 200)
+        store.undeletable = {key: "AccessDenied" for key in store.objects if key.startswith("p/a/")}
+        done = cp(box, target, status=1)
+        assert last_line(done) == "s3://bucket/p/: 200 objects removed, 200 failed" and store.count("deletes") > 3
+        assert sorted(key[:3] for key in store.objects) == ["p/a"] * 200 + ["p/s"]
+
+
+@pytest.mark.crash
+def test_a_removal_ends_after_many_refused_requests(box):
+    with MemoryStore() as store:
+        target = many_gone(box, store, 4000)
+        store.before = lambda request: refuse(403, "AccessDenied") if request.kind in ("deletes", "delete") else None
+        done = cp(box, target, status=1)
+        assert "chunklift: 16 requests in a row have failed, no more objects are removed; " in done.stderr
+        assert len(store.objects) == 8001 and len(box.records("deleting")) < 8000
+
+
 def test_an_object_that_the_store_refuses_to_show_is_kept(box):
     target, src = Directory(box), tree(box, large=False)
 

@@ -34,6 +34,7 @@
 #define ITEMS_MAX 4096u
 #define UNREMOVED_SHOWN 100u /* a consumer that restarts fails all objects that are left */
 #define ONE_UPLOADER_OBJECTS 16
+#define FAILED_REQUESTS_MAX 16 /* in a row: the account may remove nothing, or the store is down */
 #define UNSERVED_WAIT_MS 10000 /* as for cp: the uploaders are all known */
 
 enum removal_step { STEP_STORE, STEP_LOOK, STEP_DELETE, STEP_RECORD };
@@ -56,6 +57,7 @@ struct removing {
     struct list ready, records; /* items */
     size_t items, ready_count, ready_bytes;
     size_t looking;                 /* outstanding LOOKs */
+    unsigned failed_requests;       /* DELETEs in a row */
     bool listed;                    /* there are no more candidates */
     bool stopped;                   /* nothing is removed any more */
     bool asked_store, knows_store;  /* STORE: the bucket is there */
@@ -348,8 +350,12 @@ static void removing_delete_ended(struct removing *r, struct removal_question *q
         else
             removing_settle(r, item, REMOVAL_DONE);
     }
-    if (class && !r->stopped) {
-        log_error("no more objects are removed after this failure; remove its cause, and run the command again");
+    r->failed_requests = class ? r->failed_requests + 1 : 0;
+    if (r->failed_requests >= FAILED_REQUESTS_MAX && !r->stopped) {
+        log_error(
+            "%d requests in a row have failed, no more objects are removed; remove the cause, and run the command "
+            "again",
+            FAILED_REQUESTS_MAX);
         removing_stop(r);
     }
 }
