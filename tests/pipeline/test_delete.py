@@ -14,7 +14,7 @@ import time
 import pytest
 
 from servers.memory_store import CUT, Answer, MemoryStore, refuse
-from support.box import check_chain, random_file, wait_for
+from support.box import check_chain, no_signal_waits, random_file, wait_for
 
 MIB = 1 << 20
 LEASE = ("--lease", "500ms")  # so that the removals of a command that was killed are over soon
@@ -839,7 +839,7 @@ def test_a_stop_request_while_objects_are_removed(box, signals):
         report = box.dir / "report"
         for _ in range(signals):
             child.send_signal(signal.SIGTERM)
-            time.sleep(0.1)
+            wait_for(lambda: no_signal_waits(child), what="it took the signal")
         release(held)
         assert child.wait(60) == 128 + signal.SIGTERM
         box.gone()

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from support.box import free_port, preloaded, wait_for
+from support.box import free_port, no_signal_waits, preloaded, wait_for
 from support.toy_store import Reply, ToyStore, error, make_tls
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG"}
@@ -356,6 +356,7 @@ def test_a_stop_request_during_write_removes_the_object(box):
         child = box.start("doctor", "--endpoint-url", store.url, "s3://bucket/p", "--write", env=KEYS)
         assert asked.wait(20)
         os.kill(child.pid, signal.SIGTERM)
+        wait_for(lambda: no_signal_waits(child), what="it took the signal")
         go.set()
         assert child.wait(20) == 128 + signal.SIGTERM, child.log.read_text()
         stopped = len(store.requests)

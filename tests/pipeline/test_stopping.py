@@ -4,12 +4,11 @@ import os
 import re
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from fair.site import MIB, Site
-from support.box import preloaded, random_file, wait_for
+from support.box import no_signal_waits, preloaded, random_file, wait_for
 
 KIB = 1 << 10
 
@@ -111,11 +110,6 @@ def test_a_signal_ignored_at_start_stays_ignored(box, number):
     child.send_signal(number)
     assert child.wait(60) == 0, child.log.read_text()
     assert chunks(box) == 16
-
-
-def no_signal_waits(child):
-    """Two pending signals of the same kind count as one."""
-    return int(re.search(r"ShdPnd:\s*(\w+)", Path(f"/proc/{child.pid}/status").read_text())[1], 16) == 0
 
 
 def test_a_second_signal_ends_what_hangs_in_the_source(box):

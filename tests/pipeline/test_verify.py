@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from servers.memory_store import MemoryStore
-from support.box import random_file, wait_for
+from support.box import no_signal_waits, random_file, wait_for
 from support.gate import Gate
 
 MIB = 1 << 20
@@ -243,6 +243,7 @@ def test_an_interrupted_run_without_a_position_says_so(box):
         child = box.start("verify", "--consumer", endpoint, "--endpoint-url", store.endpoint, env=store.env)
         wait_for(lambda: asked, what="a question reaches the store")
         child.send_signal(signal.SIGINT)
+        wait_for(lambda: no_signal_waits(child), what="it took the signal")
         hold.set()
         assert child.wait(60) == 128 + signal.SIGINT
         assert child.log.read_text().endswith("\ninterrupted; the same command compares all again\n")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -47,6 +48,11 @@ def wait_for(condition, seconds=20, what="condition", every=0.02):
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {seconds} s")
         time.sleep(every)
+
+
+def no_signal_waits(child):
+    """The process has taken each signal that was sent. Two of one kind that wait count as one."""
+    return int(re.search(r"ShdPnd:\s*(\w+)", Path(f"/proc/{child.pid}/status").read_text(encoding="ascii", errors="replace"))[1], 16) == 0
 
 
 def sha256_of(path):
